@@ -1,0 +1,154 @@
+"""What an audit concludes: severities, outcomes, findings, results and the report, as they stand in the JSON.
+
+The field names are a contract (``schema: airgap-check/report/1``); the JSON Schema is generated from these types.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum
+from typing import Any, Literal
+
+from airgap_check.evidence import Allowed, AnyRecord, Clock, Fact, Run, Runtime, Status, Subject, Tool
+
+Severity = Literal["low", "medium", "high", "critical"]
+SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
+Outcome = Literal["pass", "fail", "unknown", "not_applicable"]
+Verdict = Literal["compliant", "not_compliant", "inconclusive"]
+Claim = Literal["snapshot", "observed", "replayed"]
+
+SCHEMA = "airgap-check/report/1"
+
+
+class ExitCode(IntEnum):
+    """The process's exit codes, the same for every command."""
+
+    COMPLIANT = 0
+    NOT_COMPLIANT = 1
+    USAGE = 2
+    INTERNAL = 3
+    INCONCLUSIVE = 4
+    INTERRUPTED = 130
+
+
+def at_least(severity: Severity, threshold: Severity) -> bool:
+    """Tell whether a severity reaches a threshold."""
+    return SEVERITIES.index(severity) >= SEVERITIES.index(threshold)
+
+
+class Reason(Fact, frozen=True, kw_only=True):
+    """One leaf of a rule that held: the field, the value it had, the test it met."""
+
+    field: str
+    value: Any
+    test: str
+
+
+class Finding(Fact, frozen=True, kw_only=True):
+    """One violation. ``count`` says how often; ``fingerprint`` is the same tomorrow; ``waived_by`` names the waiver."""
+
+    subject: str
+    message: str
+    because: tuple[Reason, ...]
+    record: dict[str, Any]
+    count: int
+    fingerprint: str
+    waived_by: str | None = None
+
+
+class RuleResult(Fact, frozen=True, kw_only=True):
+    """Exactly one a rule. ``reason`` says why it is unknown or not applicable, or what remained undecided."""
+
+    rule: str
+    title: str
+    severity: Severity
+    outcome: Outcome
+    reason: str
+    controls: dict[str, tuple[str, ...]]
+    rationale: str
+    remediation: str
+    findings: tuple[Finding, ...]
+
+
+class Coverage(Fact, frozen=True, kw_only=True):
+    """How well one collector saw: what it looked at, what it lost, what it cannot see by nature."""
+
+    collector: str
+    status: Status
+    scope: str
+    reason: str
+    counts: dict[str, int]
+    lost: int
+    blind: tuple[str, ...]
+
+
+class JudgedConnection(Fact, frozen=True, kw_only=True):
+    """A connection and what the allowlist says of it: ``by`` names the entry, or says why nothing can."""
+
+    record: AnyRecord
+    allowed: Allowed
+    by: str | None
+
+
+class ReportSubject(Subject, frozen=True, kw_only=True):
+    """The host, with the runtimes found on it."""
+
+    runtimes: tuple[Runtime, ...]
+
+
+class Window(Fact, frozen=True, kw_only=True):
+    """The time that the evidence covers; ``gaps`` are intervals inside it in which nothing was seen."""
+
+    start: datetime
+    end: datetime
+    gaps: tuple[tuple[datetime, datetime], ...] = ()
+
+
+class ReportedEntry(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """An entry of the policy in force and where it comes from: the policy file, or the variable it was derived from."""
+
+    name: str
+    role: str
+    from_: str
+
+
+class ReportedPolicy(Fact, frozen=True, kw_only=True):
+    """The policy in force."""
+
+    path: str | None
+    sha256: str
+    derived: bool
+    entries: tuple[ReportedEntry, ...]
+    approved: dict[str, str] | None = None
+
+
+class Limitation(Fact, frozen=True, kw_only=True):
+    """Something this kind of run can never show."""
+
+    id: str
+    text: str
+
+
+class Report(Fact, frozen=True, kw_only=True):
+    """The whole conclusion of one run."""
+
+    schema: str = SCHEMA
+    tool: Tool
+    subject: ReportSubject
+    run: Run
+    clock: Clock
+    started: datetime
+    finished: datetime
+    claim: Claim
+    window: Window
+    policy: ReportedPolicy
+    rules_sha256: str
+    relaxed_by: tuple[str, ...]
+    limitations: tuple[Limitation, ...]
+    verdict: Verdict
+    exit_code: int
+    reasons: tuple[str, ...]
+    coverage: tuple[Coverage, ...]
+    self_test: tuple[dict[str, Any], ...]
+    results: tuple[RuleResult, ...]
+    connections: tuple[JudgedConnection, ...]

@@ -123,3 +123,12 @@ def scope_of(address: Address) -> Scope:
 def may_be_short(network: Network) -> bool:
     """Tell whether a network lies inside the private, shared or ULA blocks, where any length is acceptable."""
     return any(network.version == block.version and network.subnet_of(block) for block in _NOT_INTERNET)  # type: ignore[arg-type]
+
+
+def scope_of_network(network: Network) -> Scope:
+    """Name the scope that a whole network lies in; *public* when any part of it may be."""
+    first, last = int(network.network_address), int(network.broadcast_address)
+    for block in _BLOCKS[network.version]:
+        if block.first <= first and last <= block.last:
+            return block.scope
+    return "public"

@@ -6,7 +6,7 @@ Evidence that could not be collected has a status and a reason; it is never an e
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -73,9 +73,7 @@ class Place(Fact, frozen=True, kw_only=True):
 
 
 class Record(Fact, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
-    """A fact that rules can judge. ``identity`` names the fields that make it the same fact tomorrow."""
-
-    identity: ClassVar[tuple[str, ...]] = ()
+    """A fact that rules can judge."""
 
 
 class Connection(Record, frozen=True, kw_only=True, tag="connection"):
@@ -84,10 +82,6 @@ class Connection(Record, frozen=True, kw_only=True, tag="connection"):
     ``netns`` is the inode of the network namespace; ``user`` the owner's name or uid; ``ownerless`` is set where the
     kernel itself keeps no owner (TIME-WAIT), so that nobody could have named one.
     """
-
-    identity = (
-        "protocol", "remote.address", "remote.port", "local.port", "process.name", "workload.kind", "workload.name",
-    )  # fmt: skip
 
     netns: int
     protocol: Protocol
@@ -107,8 +101,6 @@ class Connection(Record, frozen=True, kw_only=True, tag="connection"):
 class Setting(Record, frozen=True, kw_only=True, tag="setting"):
     """A configuration value that names, or fails to name, an endpoint; ``value`` never holds a secret."""
 
-    identity = ("name", "value", "place.kind", "place.path", "place.unit", "process.name", "workload.name")
-
     name: str
     value: str = ""
     posture: Posture
@@ -121,8 +113,6 @@ class Setting(Record, frozen=True, kw_only=True, tag="setting"):
 
 class Runtime(Record, frozen=True, kw_only=True, tag="runtime"):
     """A running process that is, or belongs to, the product: the subject of the audit."""
-
-    identity = ("product", "process.name", "workload.name")
 
     product: str
     version: str | None = None
@@ -137,8 +127,6 @@ class Resolver(Record, frozen=True, kw_only=True, tag="resolver"):
     An upstream that could not be found out has no address and the scope *unknown*.
     """
 
-    identity = ("address", "source", "via")
-
     netns: int
     address: str | None = None
     scope: Scope = "unknown"
@@ -148,8 +136,6 @@ class Resolver(Record, frozen=True, kw_only=True, tag="resolver"):
 
 class Answer(Record, frozen=True, kw_only=True, tag="answer"):
     """What one source said about one name. ``chain`` holds the CNAME targets in order, ``ttl`` is in seconds."""
-
-    identity = ("name", "status")
 
     name: str
     netns: int
@@ -164,8 +150,6 @@ class Answer(Record, frozen=True, kw_only=True, tag="answer"):
 class Listener(Record, frozen=True, kw_only=True, tag="listener"):
     """A socket that waits for others beyond loopback."""
 
-    identity = ("protocol", "local.address", "local.port", "process.name", "workload.name")
-
     netns: int
     protocol: Protocol
     local: Endpoint
@@ -176,8 +160,6 @@ class Listener(Record, frozen=True, kw_only=True, tag="listener"):
 
 class PolicyTrust(Record, frozen=True, kw_only=True, tag="policy-file"):
     """The policy file as a file: whether somebody else could have written it."""
-
-    identity = ("path",)
 
     path: str
     trusted: Literal["yes", "no", "unknown"]

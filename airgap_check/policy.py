@@ -180,6 +180,11 @@ class Policy:
         return list(dict.fromkeys(host for host in hosts if not host.startswith("*.")))
 
 
+def networks_of(entry: Entry | Inbound) -> tuple[Network, ...]:
+    """Parse the networks of an entry."""
+    return tuple(ip_network(text) for text in many(entry.cidr))
+
+
 def normal(name: str) -> str:
     """Return a host name as it is compared: lower case, no trailing dot."""
     return name.lower().rstrip(".")

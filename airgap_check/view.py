@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -39,13 +39,21 @@ class PolicyTerms(Fact, frozen=True, kw_only=True):
 
 
 class View(Fact, frozen=True, kw_only=True):
-    """A record as a rule sees it; ``record`` is None for facts about the policy or the deployment."""
+    """A record as a rule sees it; ``identity`` names the fields that make a finding the same one tomorrow."""
+
+    identity: ClassVar[tuple[str, ...]] = ()
 
     policy: PolicyTerms = PolicyTerms()
 
 
+_WHO = ("record.process.name", "record.workload.kind", "record.workload.name")
+_WHERE = ("record.place.kind", "record.place.path", "record.place.unit")
+
+
 class ConnectionView(View, frozen=True, kw_only=True):
     """An outbound or undecidable connection; ``remote`` has the scope that the policy's own networks give it."""
+
+    identity = ("record.protocol", "remote.address", "remote.port", *_WHO)
 
     record: Connection
     remote: Endpoint
@@ -55,6 +63,8 @@ class ConnectionView(View, frozen=True, kw_only=True):
 class PeerView(View, frozen=True, kw_only=True):
     """A connection that somebody made to us."""
 
+    identity = ("record.protocol", "remote.address", "record.local.port", *_WHO)
+
     record: Connection
     remote: Endpoint
     allowed: Allowed
@@ -63,6 +73,8 @@ class PeerView(View, frozen=True, kw_only=True):
 class ListenerView(View, frozen=True, kw_only=True):
     """A socket that waits for others."""
 
+    identity = ("record.protocol", "record.local.address", "record.local.port", *_WHO)
+
     record: Listener
     allowed: Allowed
 
@@ -70,11 +82,15 @@ class ListenerView(View, frozen=True, kw_only=True):
 class SettingView(View, frozen=True, kw_only=True):
     """A setting."""
 
+    identity = ("record.name", "record.value", *_WHERE, *_WHO)
+
     record: Setting
 
 
 class EndpointView(View, frozen=True, kw_only=True):
     """One endpoint of a setting."""
+
+    identity = ("record.name", "remote.address", "remote.name", "remote.port", *_WHERE, *_WHO)
 
     record: Setting
     remote: Endpoint
@@ -84,6 +100,8 @@ class EndpointView(View, frozen=True, kw_only=True):
 class ResolverView(View, frozen=True, kw_only=True):
     """A name server in use."""
 
+    identity = ("record.address", "record.source", "record.via")
+
     record: Resolver
     scope: str
     allowed: Allowed
@@ -92,11 +110,15 @@ class ResolverView(View, frozen=True, kw_only=True):
 class AnswerView(View, frozen=True, kw_only=True):
     """What a source said about a name."""
 
+    identity = ("record.name", "record.status")
+
     record: Answer
 
 
 class ResolvedView(View, frozen=True, kw_only=True):
     """One address of an answer; ``public`` is yes where an entry for the name approves public addresses."""
+
+    identity = ("record.name", "remote.address")
 
     record: Answer
     remote: Endpoint
@@ -105,6 +127,8 @@ class ResolvedView(View, frozen=True, kw_only=True):
 
 class PolicyEntryView(View, frozen=True, kw_only=True):
     """An entry of the allowlist. ``used`` says whether any evidence needed it, ``broad`` why it is too wide."""
+
+    identity = ("name",)
 
     name: str
     role: str
@@ -118,6 +142,8 @@ class PolicyEntryView(View, frozen=True, kw_only=True):
 class PolicyNetworkView(View, frozen=True, kw_only=True):
     """A network that the policy calls internal."""
 
+    identity = ("network",)
+
     network: str
     scope: str
 
@@ -125,11 +151,15 @@ class PolicyNetworkView(View, frozen=True, kw_only=True):
 class PolicyFileView(View, frozen=True, kw_only=True):
     """The policy file as a file."""
 
+    identity = ("record.path",)
+
     record: PolicyTrust
 
 
 class PolicyRequirementView(View, frozen=True, kw_only=True):
     """A collector that the default demands, and whether this policy still does."""
+
+    identity = ("collector",)
 
     collector: str
     required: YesNo
@@ -173,7 +203,7 @@ class Field:
         self._reader = reader
         self.type, self.choices = _leaf(annotation)
 
-    def read(self, view: View) -> Any:  # noqa: ANN401  # a leaf is text, a number, or a tuple of them
+    def read(self, view: View) -> Any:  # a leaf is text, a number, or a tuple of them
         """Return the value, or None where an optional part of the path is missing."""
         try:
             return self._reader(view)
@@ -199,23 +229,23 @@ def fields(view_type: type[View]) -> dict[str, Field]:
 _FIELDS: dict[type[View], dict[str, Field]] = {}
 
 
-def _hints(struct: Any) -> dict[str, Any]:  # noqa: ANN401  # a struct type
+def _hints(struct: Any) -> dict[str, Any]:  # a struct type
     hints = get_type_hints(struct)
     return {field.name: hints[field.name] for field in msgspec.structs.fields(struct)}
 
 
-def _leaves(path: str, annotation: Any) -> list[tuple[str, Any]]:  # noqa: ANN401  # any annotated type
+def _leaves(path: str, annotation: Any) -> list[tuple[str, Any]]:  # any annotated type
     for member in _members(annotation):
         if isinstance(member, type) and issubclass(member, msgspec.Struct):
             return [leaf for name, hint in _hints(member).items() for leaf in _leaves(f"{path}.{name}", hint)]
     return [(path, annotation)]
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401  # any annotated type
+def _members(annotation: Any) -> tuple[Any, ...]:  # any annotated type
     return get_args(annotation) if get_origin(annotation) in {types.UnionType, Union} else (annotation,)
 
 
-def _leaf(annotation: Any) -> tuple[type, tuple[str, ...]]:  # noqa: ANN401  # any annotated type
+def _leaf(annotation: Any) -> tuple[type, tuple[str, ...]]:  # any annotated type
     """Return the plain type of a leaf and, for a closed vocabulary, its words. Sequences count as their items."""
     member = next(member for member in _members(annotation) if member is not type(None))
     if get_origin(member) is tuple:

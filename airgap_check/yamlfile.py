@@ -105,7 +105,7 @@ def parse(path: str, content: bytes) -> Document:
 class _Builder:
     """Builds plain values from parser events, so that depth and aliases are refused before they cost anything."""
 
-    def __init__(self, document: Document, loader: Any) -> None:  # noqa: ANN401  # PyYAML's C class has no public type
+    def __init__(self, document: Document, loader: Any) -> None:
         self._document = document
         self._loader = loader
 
@@ -120,7 +120,7 @@ class _Builder:
         if not isinstance(event, yaml.StreamEndEvent):
             self._stop(event, "a second document in one file")
 
-    def _value(self, event: yaml.Event, path: Path) -> Any:  # noqa: ANN401  # YAML holds any value
+    def _value(self, event: yaml.Event, path: Path) -> Any:
         self._document.places[path] = place = _place(event)
         if len(path) > _DEPTH_LIMIT:
             self._stop(event, f"nested deeper than {_DEPTH_LIMIT} levels")
@@ -188,7 +188,7 @@ def decode(document: Document, struct: type[_S]) -> _S:
     return value
 
 
-def _decode(document: Document, expected: Any, value: Any, path: Path) -> Any:  # noqa: ANN401  # any annotated type
+def _decode(document: Document, expected: Any, value: Any, path: Path) -> Any:
     expected = _not_none(expected) if value is not None else expected
     if isinstance(expected, type) and issubclass(expected, msgspec.Struct):
         return _decode_struct(document, expected, value, path)
@@ -202,7 +202,7 @@ def _decode(document: Document, expected: Any, value: Any, path: Path) -> Any:  
         return None
 
 
-def _not_none(expected: Any) -> Any:  # noqa: ANN401  # any annotated type
+def _not_none(expected: Any) -> Any:
     """Unwrap ``X | None`` to X; other unions stay whole."""
     if get_origin(expected) in _UNIONS:
         members = [member for member in get_args(expected) if member is not type(None)]
@@ -211,13 +211,13 @@ def _not_none(expected: Any) -> Any:  # noqa: ANN401  # any annotated type
     return expected
 
 
-def _sequence(expected: Any) -> Any:  # noqa: ANN401  # any annotated type
+def _sequence(expected: Any) -> Any:
     """Return the tuple type among the alternatives, None when there is none."""
     members = get_args(expected) if get_origin(expected) in _UNIONS else (expected,)
     return next((member for member in members if get_origin(member) is tuple), None)
 
 
-def _decode_struct(document: Document, struct: type[msgspec.Struct], value: Any, path: Path) -> Any:  # noqa: ANN401
+def _decode_struct(document: Document, struct: type[msgspec.Struct], value: Any, path: Path) -> Any:
     if not isinstance(value, dict):
         document.fault(path, f"expected a mapping, got {_kind(value)}")
         return None
@@ -238,7 +238,7 @@ def _decode_struct(document: Document, struct: type[msgspec.Struct], value: Any,
     return struct(**arguments)
 
 
-def _explain(error: msgspec.ValidationError, expected: Any, value: Any) -> str:  # noqa: ANN401  # any annotated type
+def _explain(error: msgspec.ValidationError, expected: Any, value: Any) -> str:
     """Say what was expected in the words of the file's author rather than of the decoder."""
     choices = [choice for choice in get_args(expected) if isinstance(choice, str)]
     if choices and isinstance(value, str):
@@ -249,6 +249,6 @@ def _explain(error: msgspec.ValidationError, expected: Any, value: Any) -> str: 
     return message.replace("`", "").replace("array", "list").replace("object", "mapping")
 
 
-def _kind(value: Any) -> str:  # noqa: ANN401  # any YAML value
+def _kind(value: Any) -> str:
     names = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
     return names.get(type(value), "a number")

@@ -1,0 +1,256 @@
+"""What the policy says of one connection, endpoint, listener or name server: yes, no, or unknown, and by which entry.
+
+*Unknown* is the honest answer where a host entry could explain a non-public peer but its name was not asked, did not
+answer, or is a wildcard; and where an entry is only for somebody, and who it was could not be seen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from airgap_check.address import Address, parse
+from airgap_check.policy import Entry, Inbound, Policy, Selector, many, networks_of, normal, port_range
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date
+
+    from airgap_check.evidence import Allowed, Answer, Connection, Endpoint, Listener, Process, Setting, Workload
+
+NEVER_EGRESS = frozenset({"loopback", "own", "host"})
+PUBLIC = frozenset({"public", "metadata"})
+_RAW = frozenset({"raw", "packet", "icmp"})
+# An answer that says what there is, even when that is nothing; anything else leaves the name unanswered.
+_DEFINITE = frozenset({"ok", "nodata", "nxdomain"})
+
+
+class Decision(NamedTuple):
+    """The verdict of the allowlist; ``by`` names the entry, or says why there is no certainty."""
+
+    allowed: Allowed
+    by: str | None
+
+
+NO = Decision("no", None)
+
+
+class _Rule:
+    """An entry made ready: networks parsed, ports as ranges, names normal, expiry decided."""
+
+    def __init__(self, entry: Entry | Inbound, today: date) -> None:
+        self.name = entry.name
+        self.networks = networks_of(entry)
+        self.ports = tuple(span for port in entry.ports if (span := port_range(port)))
+        self.protocol = entry.protocol
+        self.expired = entry.expires is not None and today > entry.expires
+        self.hosts = tuple(normal(host) for host in many(entry.host)) if isinstance(entry, Entry) else ()
+        self.selector = entry.for_ if isinstance(entry, Entry) else None
+        self.public = entry.public if isinstance(entry, Entry) else True
+        self.role = entry.role if isinstance(entry, Entry) else ""
+
+    def carries(self, protocol: str | None, port: int | None) -> bool:
+        """Tell whether protocol and port are covered; a port that is not known may be any."""
+        if protocol and self.protocol not in {"any", protocol}:
+            return False
+        return not self.ports or port is None or any(low <= port <= high for low, high in self.ports)
+
+    def holds(self, addresses: Iterable[Address]) -> bool:
+        return any(address in network for address in addresses for network in self.networks)
+
+    def names(self, name: str) -> bool:
+        return any(matches(pattern, name) for pattern in self.hosts)
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Match a host entry: a name is itself; ``*.x`` is one label or more below x, never x."""
+    return name.endswith(pattern[1:]) and len(name) > len(pattern) - 1 if pattern.startswith("*.") else name == pattern
+
+
+class Allowlist:
+    """A policy bound to the answers that were seen, on one day."""
+
+    def __init__(self, policy: Policy, answers: Iterable[Answer], today: date) -> None:
+        """Bind names to addresses; an answer binds every address of its chain to the name that was asked."""
+        self._allow = [_Rule(entry, today) for entry in policy.file.allow]
+        self._inbound = [_Rule(entry, today) for entry in policy.file.inbound or ()]
+        self._internal = policy.internal
+        self._bound: dict[str, set[str]] = {}
+        self._answered: set[str] = set()
+        self._scoped: dict[Endpoint, Endpoint] = {}
+        for answer in answers:
+            name = normal(answer.name)
+            if answer.status in _DEFINITE:
+                self._answered.add(name)
+            for end in answer.addresses:
+                self._bound.setdefault(end.address or "", set()).add(name)
+        self._live = [rule for rule in self._allow if not rule.expired]
+
+    def expired(self) -> set[str]:
+        """Name the entries that no longer allow anything."""
+        return {rule.name for rule in self._allow if rule.expired}
+
+    def scoped(self, end: Endpoint) -> Endpoint:
+        """Return the endpoint with the scope *internal* where the policy calls its network the site's own."""
+        if not self._internal or end.scope in NEVER_EGRESS:
+            return end
+        known = self._scoped.get(end)
+        if known is None:
+            inside = any(address in network for address in _addresses(end) for network in self._internal)
+            known = self._scoped[end] = msgspec.structs.replace(end, scope="internal") if inside else end
+        return known
+
+    def connection(self, connection: Connection) -> Decision:
+        """Judge an outbound, or undecidable, connection."""
+        remote = self.scoped(connection.remote)
+        if remote.scope in NEVER_EGRESS:
+            return Decision("yes", f"{remote.scope} addresses are never egress")
+        return _best(self._entry(rule, connection, remote) for rule in self._live)
+
+    def _entry(self, rule: _Rule, connection: Connection, remote: Endpoint) -> Decision:
+        if connection.protocol in _RAW:
+            return _raw(rule, connection)
+        if not rule.carries(connection.protocol, remote.port):
+            return NO
+        reached = self._reaches(rule, remote)
+        if reached.allowed == "no" or rule.selector is None:
+            return reached
+        chosen = selects(
+            rule.selector, connection.process, connection.workload, connection.user, ownerless=connection.ownerless
+        )
+        if chosen == "unknown" and reached.allowed == "yes":
+            return Decision("unknown", f"{rule.name}: is only for some, and the owner could not be seen")
+        return NO if chosen == "no" else reached
+
+    def _reaches(self, rule: _Rule, remote: Endpoint) -> Decision:
+        if remote.scope in PUBLIC and not rule.public:
+            return NO
+        if rule.holds(_addresses(remote)):
+            return Decision("yes", rule.name)
+        if any(rule.names(name) for end in _texts(remote) for name in self._bound.get(end, ())):
+            return Decision("yes", rule.name)
+        if remote.scope in PUBLIC:
+            return NO
+        for host in rule.hosts:
+            if host.startswith("*."):
+                return Decision("unknown", f"{rule.name}: {host} is a wildcard, whose addresses nobody can ask for")
+            if host not in self._answered:
+                return Decision("unknown", f"{rule.name}: {host} was not asked or did not answer")
+        return NO
+
+    def endpoint(self, setting: Setting, end: Endpoint) -> Decision:
+        """Judge a place that a setting names: by its name, or by its address as if somebody had connected to it."""
+        remote = self.scoped(end)
+        if remote.scope in NEVER_EGRESS:
+            return Decision("yes", f"{remote.scope} addresses are never egress")
+        return _best(self._names(rule, setting, remote) for rule in self._live)
+
+    def _names(self, rule: _Rule, setting: Setting, remote: Endpoint) -> Decision:
+        if rule.protocol == "icmp" or not rule.carries(None, remote.port):
+            return NO
+        process, workload = setting.process, setting.workload
+        if rule.selector and process and workload:
+            chosen = selects(rule.selector, process, workload, process.user)
+            if chosen == "no":
+                return NO
+        if not remote.name:
+            return self._reaches(rule, remote)
+        if rule.names(normal(remote.name)):
+            return Decision("yes", rule.name)
+        if rule.networks and not rule.hosts:
+            return Decision("unknown", f"{rule.name}: has no host {remote.name}, but may hold its address")
+        return NO
+
+    def resolver(self, address: str | None) -> Decision:
+        """Judge a name server as a destination of UDP or TCP port 53."""
+        parsed = parse(address) if address else None
+        for rule in self._live:
+            if parsed and rule.carries(None, 53) and rule.holds((parsed,)):
+                return Decision("yes", rule.name)
+        return NO
+
+    def listener(self, listener: Listener) -> Decision:
+        """Judge a listening socket by its port: some inbound entry must expect it."""
+        for rule in self._inbound:
+            if not rule.expired and rule.carries(listener.protocol, listener.local.port):
+                return Decision("yes", rule.name)
+        return NO
+
+    def peer(self, connection: Connection) -> Decision:
+        """Judge who connected to us."""
+        remote = self.scoped(connection.remote)
+        if remote.scope in NEVER_EGRESS:
+            return Decision("yes", f"{remote.scope} addresses are of this host")
+        for rule in self._inbound:
+            expects = not rule.expired and rule.carries(connection.protocol, connection.local.port)
+            if expects and rule.holds(_addresses(remote)):
+                return Decision("yes", rule.name)
+        return NO
+
+    def approves_public(self, name: str) -> bool:
+        """Tell whether an entry for this name approves public addresses."""
+        return any(rule.public and rule.names(normal(name)) for rule in self._live)
+
+    def covers_name(self, name: str) -> bool:
+        """Tell whether any entry, wildcards included, is for this name."""
+        return any(rule.names(normal(name)) for rule in self._live)
+
+
+def _best(decisions: Iterable[Decision]) -> Decision:
+    """Return the first yes, else the first unknown, else no."""
+    unknown: Decision | None = None
+    for decision in decisions:
+        if decision.allowed == "yes":
+            return decision
+        if decision.allowed == "unknown":
+            unknown = unknown or decision
+    return unknown or NO
+
+
+def _raw(rule: _Rule, connection: Connection) -> Decision:
+    """Judge a socket that can send anything anywhere: only an entry that says for whom can approve it."""
+    fits = rule.protocol in ("any", connection.protocol) or rule.role == "dhcp"
+    if not fits or rule.selector is None:
+        return NO
+    chosen = selects(rule.selector, connection.process, connection.workload, connection.user)
+    reason = f"{rule.name}: is only for some, and the owner could not be seen" if chosen == "unknown" else rule.name
+    return Decision(chosen, reason) if chosen != "no" else NO
+
+
+def selects(
+    selector: Selector, process: Process | None, workload: Workload | None, user: str | None, *, ownerless: bool = False
+) -> Allowed:
+    """Tell whether a selector chooses an owner; every part that is given must hold.
+
+    A row whose owner the kernel itself has dropped (``ownerless``) is chosen by what is known of it, else by its
+    address alone.
+    """
+    kind = workload.kind if workload else None
+    facts: dict[str, tuple[str | None, ...]] = {
+        "unit": (workload.name,) if workload and kind == "unit" else (),
+        "container": (workload.id, workload.name) if workload and kind == "container" else (),
+        "image": (workload.image,) if workload and kind == "container" else (),
+        "pod": (workload.pod,) if workload and kind == "container" else (),
+        "user": (user,) if user is not None else (None,),
+        "exe": (process.executable,) if process else (None,),
+    }
+    answer: Allowed = "yes"
+    for part, known in facts.items():
+        wanted = many(getattr(selector, part))
+        if not wanted or any(value in wanted for value in known if value is not None):
+            continue
+        if ownerless and (None in known or workload is None):
+            continue
+        if None not in known:
+            return "no"
+        answer = "unknown"
+    return answer
+
+
+def _addresses(end: Endpoint) -> tuple[Address, ...]:
+    return tuple(address for text in _texts(end) if (address := parse(text)) is not None)
+
+
+def _texts(end: Endpoint) -> tuple[str, ...]:
+    return tuple(text for text in (end.address, end.inner) if text)

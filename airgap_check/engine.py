@@ -1,0 +1,187 @@
+"""Judges evidence: rules, policy and what was seen become one report. Pure: no I/O, and now is when evidence began."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from airgap_check.evidence import Evidence, Fact, Inspection, Runtime
+from airgap_check.finding import (
+    Coverage,
+    ExitCode,
+    Limitation,
+    Report,
+    ReportedEntry,
+    ReportedPolicy,
+    ReportSubject,
+    RuleResult,
+    Severity,
+    Verdict,
+    Window,
+    at_least,
+)
+from airgap_check.policy import DEFAULT_REQUIRE, Policy
+from airgap_check.result import result_of, some
+from airgap_check.survey import Survey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airgap_check.rule import RuleSet
+
+DEFAULT_FAIL_ON: Severity = "high"
+
+
+class Terms(Fact, frozen=True, kw_only=True):
+    """What the caller asked of this verdict; ``relaxed`` names the options that made the run milder."""
+
+    fail_on: Severity = DEFAULT_FAIL_ON
+    accept_derived: bool = False
+    relaxed: tuple[str, ...] = ()
+
+
+def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) -> Report:
+    """Judge what was seen by the rules under a policy."""
+    survey = Survey(inspection, policy)
+    coverage = tuple(_coverage(evidence, policy, survey) for evidence in inspection.evidence)
+    results = tuple(result_of(rule, survey, policy, coverage, inspection.started.date()) for rule in rules.rules)
+    violations = _violations(results, terms)
+    doubts = _doubts(inspection, policy, terms, coverage, results)
+    verdict: Verdict = "not_compliant" if violations else "inconclusive" if doubts else "compliant"
+    codes = {
+        "compliant": ExitCode.COMPLIANT, "not_compliant": ExitCode.NOT_COMPLIANT, "inconclusive": ExitCode.INCONCLUSIVE
+    }  # fmt: skip
+    return Report(
+        tool=inspection.tool,
+        subject=ReportSubject(
+            **msgspec.structs.asdict(inspection.subject), runtimes=tuple(inspection.records(Runtime))
+        ),
+        run=inspection.run,
+        clock=inspection.clock,
+        started=inspection.started,
+        finished=inspection.finished,
+        claim=inspection.claim,
+        window=Window(start=inspection.started, end=inspection.finished),
+        policy=_policy(policy),
+        rules_sha256=rules.sha256,
+        relaxed_by=_relaxed_by(policy, terms, results),
+        limitations=_limitations(inspection),
+        verdict=verdict,
+        exit_code=int(codes[verdict]),
+        reasons=(*violations, *doubts)
+        or (f"no finding at or above {terms.fail_on}, and everything required was seen",),
+        coverage=coverage,
+        self_test=(),
+        results=results,
+        connections=tuple(survey.connections),
+    )
+
+
+def _coverage(evidence: Evidence, policy: Policy, survey: Survey) -> Coverage:
+    status, reason, counts = evidence.status, evidence.reason, dict(evidence.counts)
+    if evidence.kind == "resolution" and status == "complete":
+        answered = {answer.name for answer in survey.answers}
+        missing = [name for name in policy.names() if name not in answered]
+        if missing:
+            status, reason = "partial", f"not asked: {some(missing)}"
+    if evidence.kind == "sockets":
+        counts["owner_unknown"] = survey.owner_unknown
+    return Coverage(
+        collector=evidence.kind,
+        status=status,
+        scope=evidence.scope,
+        reason=reason,
+        counts=counts,
+        lost=evidence.lost,
+        blind=evidence.blind,
+    )
+
+
+def _violations(results: Sequence[RuleResult], terms: Terms) -> list[str]:
+    reasons = []
+    for result in results:
+        count = sum(1 for finding in result.findings if not finding.waived_by)
+        if count and at_least(result.severity, terms.fail_on):
+            reasons.append(f"{result.rule} ({result.severity}): {count} finding{'s' if count > 1 else ''}")
+    return reasons
+
+
+def _doubts(
+    inspection: Inspection, policy: Policy, terms: Terms, coverage: Sequence[Coverage], results: Sequence[RuleResult]
+) -> list[str]:
+    """List everything that forbids a clean bill of health, whatever else was found."""
+    doubts = []
+    required = [*policy.file.require, *(["listeners"] if policy.file.inbound is not None else [])]
+    required += ["attempts"] if inspection.claim == "observed" else []
+    seen = {item.collector: item for item in coverage}
+    for collector in dict.fromkeys(required):
+        item = seen.get(collector)
+        if item is None:
+            doubts.append(f"required evidence is missing: {collector} was not collected")
+        elif item.status != "complete":
+            doubts.append(f"required evidence is {item.status}: {collector}: {item.reason}")
+    doubts += [
+        f"{result.rule} ({result.severity}) is undecided: {result.reason}"
+        for result in results
+        if result.outcome == "unknown" and at_least(result.severity, terms.fail_on)
+    ]
+    if all(result.outcome in {"unknown", "not_applicable"} for result in results):
+        doubts.append("no rule could be decided")
+    if policy.derived and not terms.accept_derived:
+        doubts.append("the policy was derived from this host, and nobody approved it: airgap-check init prints it")
+    if policy.file.runtime.expected and next(inspection.records(Runtime), None) is None:
+        doubts.append("no ObjectOS runtime was found, and the policy does not say runtime: {expected: false}")
+    if inspection.filtered_by and inspection.filtered_by != policy.sha256:
+        doubts.append("the evidence was filtered by another policy than this one")
+    return doubts
+
+
+def _relaxed_by(policy: Policy, terms: Terms, results: Sequence[RuleResult]) -> tuple[str, ...]:
+    """List whatever made this run milder than the default."""
+    relaxed = list(terms.relaxed)
+    if not at_least(DEFAULT_FAIL_ON, terms.fail_on):
+        relaxed.append(f"fail-on {terms.fail_on}")
+    if terms.accept_derived and policy.derived:
+        relaxed.append("accept-derived")
+    waived = sum(1 for result in results for finding in result.findings if finding.waived_by)
+    if waived:
+        relaxed.append(f"waivers ({waived} finding{'s' if waived > 1 else ''})")
+    missing = [collector for collector in DEFAULT_REQUIRE if collector not in policy.file.require]
+    if missing:
+        relaxed.append(f"policy require (without {', '.join(missing)})")
+    if policy.file.scope.others == "public-only":
+        relaxed.append("policy scope.others public-only")
+    if not policy.file.runtime.expected:
+        relaxed.append("policy runtime.expected false")
+    return tuple(relaxed)
+
+
+def _limitations(inspection: Inspection) -> tuple[Limitation, ...]:
+    texts = {
+        "self-asserted": "Self-asserted by this host; its root can forge it.",
+        "controls": "Controls are supported by this evidence, never satisfied by it.",
+        "initial-environment": "Environments are those that processes were started with; later changes are invisible.",
+    }
+    if inspection.claim != "observed":
+        texts["snapshot"] = (
+            "A snapshot of one moment: connections shorter than an instant, and attempts that failed before it, "
+            "are not covered."
+        )
+    if inspection.subject.scope == "namespace":
+        texts["namespace"] = "Seen from inside a container: processes outside its pid namespace are not covered."
+    return tuple(Limitation(id=name, text=text) for name, text in texts.items())
+
+
+def _policy(policy: Policy) -> ReportedPolicy:
+    approved = policy.file.approved
+    return ReportedPolicy(
+        path=policy.path,
+        sha256=policy.sha256,
+        derived=policy.derived,
+        entries=tuple(
+            ReportedEntry(name=entry.name, role=entry.role, from_=policy.sources.get(entry.name, "policy"))
+            for entry in policy.file.allow
+        ),
+        approved={"by": approved.by, "on": approved.on.isoformat()} if approved else None,
+    )

@@ -1,0 +1,1 @@
+"""Bytes and system calls of the Linux kernel; knows no rules and no product."""

@@ -1,0 +1,146 @@
+"""Reads what /proc says about processes, and other people's files the way those processes see them.
+
+Paths are never trusted: a process may have planted a symlink out of its root, a FIFO, a device or a dead network mount.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from airgap_check.evidence import Process
+from airgap_check.kernel import foreign_path
+from airgap_check.redact import command, printable
+
+_CHUNK = 1 << 16
+_COMMAND_LENGTH = 512
+_ARGUMENTS, _ARGUMENT_LENGTH = 64, 4096  # enough for those 512 characters; a command line may have megabytes
+_PF_KTHREAD = 0x00200000  # include/linux/sched.h
+
+
+def pids() -> list[int]:
+    """Return the process ids that /proc lists, sorted."""
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208  (names only)
+
+
+def read(pid: int, name: str, limit: int = 1 << 20) -> bytes:
+    """Return the whole of /proc/PID/name.
+
+    Raises FileNotFoundError or ProcessLookupError when the process has vanished, PermissionError when we may not look,
+    and OSError with EFBIG when there are more than ``limit`` bytes: half a file must not pass for all of it.
+    """
+    descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _read_all(descriptor, limit)
+    finally:
+        os.close(descriptor)
+
+
+def _read_all(descriptor: int, limit: int) -> bytes:
+    parts, size = [], 0
+    while part := os.read(descriptor, _CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise OSError(errno.EFBIG, f"more than {limit} bytes")
+    return b"".join(parts)
+
+
+def _stat_fields(pid: int) -> list[bytes]:
+    """Return the fields of /proc/PID/stat from the state on (proc_pid_stat(5), field 3); the name may hold anything."""
+    return read(pid, "stat").rpartition(b")")[2].split()
+
+
+def is_kernel_thread(pid: int) -> bool:
+    """Tell whether a process is a thread of the kernel: it has no environment, no files, no program."""
+    try:
+        return bool(int(_stat_fields(pid)[6]) & _PF_KTHREAD)
+    except (OSError, IndexError, ValueError):
+        return False
+
+
+def is_zombie(pid: int) -> bool:
+    """Tell whether a process is dead and only waits for its parent, or has vanished."""
+    try:
+        return _stat_fields(pid)[0] in {b"Z", b"X"}
+    except PermissionError:
+        return False
+    except (OSError, IndexError):
+        return True
+
+
+def parent(pid: int) -> int:
+    """Return the parent's process id; 0 when there is none, or none that we can see."""
+    try:
+        return int(_stat_fields(pid)[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def describe(pid: int) -> Process | None:
+    """Say who a process is, its command line redacted and cut at 512 characters; None when it has vanished."""
+    import psutil  # noqa: PLC0415  (start-up time: only for processes with something to say)
+
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            facts = process.as_dict(attrs=["create_time", "name", "exe", "cmdline", "uids"], ad_value=None)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    argv = [word if len(word) <= _ARGUMENT_LENGTH else "..." for word in (facts["cmdline"] or [])[:_ARGUMENTS]]
+    return Process(
+        pid=pid,
+        started=datetime.fromtimestamp(facts["create_time"], UTC) if facts["create_time"] else None,
+        name=printable(facts["name"]) if facts["name"] else None,
+        executable=printable(facts["exe"]) if facts["exe"] else None,
+        command=command(argv)[:_COMMAND_LENGTH] if argv else None,
+        user=user_name(facts["uids"].effective) if facts["uids"] else None,
+    )
+
+
+def user_name(uid: int) -> str:
+    """Name a user from /etc/passwd as a file: the name service might ask LDAP or DNS; unknown is the uid as text."""
+    return _users().get(uid, str(uid))
+
+
+@lru_cache(maxsize=1)
+def _users() -> dict[int, str]:
+    users: dict[int, str] = {}
+    try:
+        text = _regular_bytes(os.open("/etc/passwd", os.O_PATH | os.O_CLOEXEC), 1 << 24)
+    except OSError:
+        return users
+    for line in text.decode(errors="replace").splitlines():
+        fields = line.split(":")
+        if len(fields) >= 3 and fields[2].isdecimal():
+            users.setdefault(int(fields[2]), printable(fields[0]))
+    return users
+
+
+def read_in_root(pid: int, path: str, limit: int = 1 << 20) -> bytes:
+    """Return the bytes of a file as the process would find it: below its root, through its mounts.
+
+    Raises OSError; `foreign_path.RefusedFileError` when the file is one that must not be touched (not a regular file,
+    or on a network or FUSE file system, where a dead server would hang us), and EFBIG above ``limit`` bytes.
+    """
+    return _regular_bytes(foreign_path.locate(pid, path), limit)
+
+
+def _regular_bytes(located: int, limit: int) -> bytes:
+    """Read the regular file that an O_PATH descriptor stands for, and close the descriptor.
+
+    Opening a device or a FIFO can itself do something, so the kind is checked on the O_PATH descriptor first.
+    """
+    try:
+        if not stat.S_ISREG(os.fstat(located).st_mode):
+            raise foreign_path.RefusedFileError(errno.EINVAL, "not a regular file")
+        descriptor = os.open(f"/proc/self/fd/{located}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    finally:
+        os.close(located)
+    try:
+        return _read_all(descriptor, limit)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,148 @@
+"""One rule against all it can see: its single result, with findings that are merged, fingerprinted and waived."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from airgap_check.finding import Coverage, Finding, Outcome, RuleResult
+from airgap_check.view import View, fields
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from airgap_check.evidence import Process, Workload
+    from airgap_check.policy import Policy
+    from airgap_check.rule import Rule
+    from airgap_check.survey import Survey
+
+
+def result_of(rule: Rule, survey: Survey, policy: Policy, coverage: Sequence[Coverage], today: date) -> RuleResult:
+    """Return the one result of a rule; evidence that is missing or partial never passes it."""
+    findings: tuple[Finding, ...] = ()
+    outcome: Outcome = "pass"
+    reason = ""
+    seen = next((item for item in coverage if item.collector == rule.collector), None)
+    if rule.applies and not rule.applies.decide(View(policy=policy.terms)):
+        outcome, reason = "not_applicable", rule.file.otherwise
+    elif seen is None or seen.status == "unavailable":
+        outcome, reason = "unknown", f"no {rule.collector} evidence: {seen.reason if seen else 'was not collected'}"
+    else:
+        findings, undecided, matched = _matches(rule, survey, policy, today)
+        waived = sum(1 for finding in findings if finding.waived_by)
+        if len(findings) > waived:
+            outcome = "fail"
+        elif matched:
+            outcome, reason = "unknown", some(matched)
+        elif undecided:
+            outcome = "unknown"
+        elif seen.status == "partial":
+            outcome, reason = "unknown", f"{rule.collector} evidence is partial: {seen.reason}"
+        if undecided:
+            reason = f"could not decide {len(undecided)}: {some(undecided)}"
+        elif waived and not reason:
+            reason = f"{waived} waived"
+    return RuleResult(
+        rule=rule.id,
+        title=rule.file.title,
+        severity=rule.severity,
+        outcome=outcome,
+        reason=reason,
+        controls=rule.file.controls,
+        rationale=rule.file.rationale.strip(),
+        remediation=rule.file.remediation.strip(),
+        findings=findings,
+    )
+
+
+def _matches(
+    rule: Rule, survey: Survey, policy: Policy, today: date
+) -> tuple[tuple[Finding, ...], list[str], list[str]]:
+    """Return the findings, the messages of what could not be decided, and those of a rule that only doubts."""
+    undecided: dict[str, None] = {}
+    doubted: dict[str, None] = {}
+    findings: dict[tuple[str, str | None], Finding] = {}
+    decide = rule.when.decide
+    for view in survey.views(rule.kind):
+        truth = decide(view)
+        if truth is False:
+            continue
+        if truth is None:
+            undecided[rule.message(view)] = None
+        elif rule.file.outcome == "unknown":
+            doubted[rule.message(view)] = None
+        else:
+            waived_by = _waiver(rule, view, policy, today)
+            print_ = fingerprint(rule.id, view)
+            count = getattr(getattr(view, "record", None), "count", 1)
+            known = findings.get((print_, waived_by))
+            findings[print_, waived_by] = (
+                msgspec.structs.replace(known, count=known.count + count)
+                if known
+                else _finding(rule, view, print_, count, waived_by)
+            )
+    return tuple(findings.values()), list(undecided), list(doubted)
+
+
+def _finding(rule: Rule, view: View, print_: str, count: int, waived_by: str | None) -> Finding:
+    return Finding(
+        subject=subject_of(view),
+        message=rule.message(view),
+        because=tuple(rule.when.because(view)),
+        record=_record(view),
+        count=count,
+        fingerprint=print_,
+        waived_by=waived_by,
+    )
+
+
+def _record(view: View) -> dict[str, Any]:
+    """Show what a finding is about: the record as the rule saw it, with what the policy said of it."""
+    shown: dict[str, Any] = msgspec.to_builtins(view)
+    shown.pop("policy")
+    record = shown.pop("record", {})
+    return {**record, **shown}
+
+
+def fingerprint(rule_id: str, view: View) -> str:
+    """Return a digest that is the same tomorrow: no pid, no ephemeral port, no time goes into it."""
+    known = fields(type(view))
+    parts = [known[path.removeprefix("record.")].read(view) for path in view.identity]
+    return sha256(msgspec.json.encode([rule_id, *parts])).hexdigest()[:32]
+
+
+def subject_of(view: View) -> str:
+    """Name what a finding is about in a few words: the process and its workload, a setting, a name, an entry."""
+    record: Any = getattr(view, "record", None)
+    process: Process | None = getattr(record, "process", None)
+    workload: Workload | None = getattr(record, "workload", None)
+    words = []
+    if name := getattr(record, "name", None) or getattr(view, "name", None):
+        words.append(str(name))
+    if process:
+        words.append(f"{process.name or '?'}[{process.pid}]")
+    elif hasattr(record, "process") and not name:
+        words.append("unknown process")
+    if workload:
+        words.append(f"({workload.kind} {workload.name})")
+    for path in ("record.address", "record.path", "network", "collector"):
+        field = fields(type(view)).get(path.removeprefix("record."))
+        if not words and field and (value := field.read(view)):
+            words.append(str(value))
+    return " ".join(words) or "deployment"
+
+
+def _waiver(rule: Rule, view: View, policy: Policy, today: date) -> str | None:
+    for waiver in policy.waivers:
+        if waiver.file.rule == rule.id and today <= waiver.file.expires and waiver.match.decide(view):
+            return waiver.text
+    return None
+
+
+def some(items: Sequence[str], most: int = 3) -> str:
+    """Join the first few items, and say how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more

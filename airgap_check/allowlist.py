@@ -139,6 +139,24 @@ class Allowlist:
                 return Decision("unknown", f"{rule.name}: {host} was not asked or did not answer")
         return NO
 
+    def near_misses(self, connection: Connection) -> list[tuple[str, str]]:
+        """List the entries that hold the address of a connection that nothing allows, and why each does not."""
+        remote = self.scoped(connection.remote)
+        misses = []
+        for rule in self._allow:
+            if not rule.holds(_addresses(remote)):
+                continue
+            if rule.expired:
+                misses.append((rule.name, "holds the address, but has expired"))
+            elif not rule.carries(connection.protocol, remote.port):
+                ports = ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in rule.ports) or "any"
+                misses.append((rule.name, f"holds the address, but is for {rule.protocol} ports {ports}"))
+            elif remote.scope in PUBLIC and not rule.public:
+                misses.append((rule.name, "holds the address, which is public, and does not say public: true"))
+            else:
+                misses.append((rule.name, "holds the address, but is only for some"))
+        return misses
+
     def endpoint(self, setting: Setting, end: Endpoint) -> Decision:
         """Judge a place that a setting names: by its name, or by its address as if somebody had connected to it."""
         remote = self.scoped(end)

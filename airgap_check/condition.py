@@ -158,7 +158,7 @@ def _leaf(document: Document, path: Path, field: Field, name: str, operand: obje
         document.fault(path, "an empty list matches nothing")
     for index, item in enumerate(operands):
         where = (*path, index) if isinstance(operand, list) else path
-        if type(item) is not wanted or (name in _TEXT_ONLY and field.type is not str):
+        if type(item) is not wanted or wanted is not field.type or (name in _TEXT_ONLY and wanted is not str):
             document.fault(where, f"{field.path} is {_name(field.type)}: {name} cannot take {item!r}")
         elif name in {"is", "in"} and field.choices and item not in field.choices:
             document.fault(where, f"{field.path} is never {item}{suggest(item, field.choices)}")

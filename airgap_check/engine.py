@@ -8,6 +8,7 @@ import msgspec
 
 from airgap_check.evidence import Evidence, Fact, Inspection, Runtime
 from airgap_check.finding import (
+    DEFAULT_FAIL_ON,
     Coverage,
     ExitCode,
     Limitation,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airgap_check.rule import RuleSet
-
-DEFAULT_FAIL_ON: Severity = "high"
 
 
 class Terms(Fact, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ Outcome = Literal["pass", "fail", "unknown", "not_applicable"]
 Verdict = Literal["compliant", "not_compliant", "inconclusive"]
 Claim = Literal["snapshot", "observed", "replayed"]
 
+DEFAULT_FAIL_ON: Severity = "high"
 SCHEMA = "airgap-check/report/1"
 
 

@@ -202,3 +202,13 @@ def port_range(port: int | str) -> tuple[int, int] | None:
         high = low
     first, last = int(low), int(high)
     return (first, last) if 1 <= first <= last <= 65535 else None
+
+
+def is_host_name(text: str) -> bool:
+    """Tell whether text can be a host name (RFC 1123, and the underscores of service names)."""
+    labels = text.split(".")
+    return len(text) <= 253 and all(
+        0 < len(label) <= 63 and label.isascii() and label.replace("-", "").replace("_", "").isalnum()
+        and not label.startswith("-") and not label.endswith("-")
+        for label in labels
+    )  # fmt: skip

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airgap_check.address import may_be_short
 from airgap_check.condition import Condition, compile_condition
-from airgap_check.policy import OneOrMany, Policy, PolicyFile, Selector, Waiver, WaiverFile, many, normal, port_range
+from airgap_check.policy import (
+    OneOrMany,
+    Policy,
+    PolicyFile,
+    Selector,
+    Waiver,
+    WaiverFile,
+    is_host_name,
+    many,
+    normal,
+    port_range,
+)
 from airgap_check.view import KINDS
 from airgap_check.yamlfile import Document, Path, decode, parse, suggest
 
@@ -95,21 +106,12 @@ def _check_names(document: Document, path: Path, value: OneOrMany | None, *, wil
             document.fault(where, f"{name}: one leading '*.' is the only wildcard")
         elif _looks_like_address(bare):
             document.fault(where, f"{name} is an address: write it under cidr")
-        elif not _is_name(bare):
+        elif not is_host_name(bare):
             document.fault(where, f"not a host name: {name}")
 
 
 def _looks_like_address(text: str) -> bool:
     return ":" in text or "/" in text or text.replace(".", "").isdigit()
-
-
-def _is_name(text: str) -> bool:
-    labels = text.split(".")
-    return len(text) <= 253 and all(
-        0 < len(label) <= 63 and label.isascii() and label.replace("-", "").replace("_", "").isalnum()
-        and not label.startswith("-") and not label.endswith("-")
-        for label in labels
-    )  # fmt: skip
 
 
 _SHORTEST = {4: 8, 6: 16}

@@ -66,6 +66,7 @@ def command(argv: Sequence[str]) -> str:
 _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.:-]{0,60}://")
 _URL_START = re.compile(r"(?:\A|(?<=[\s,;|=('\"<>\[]))([A-Za-z][A-Za-z0-9+.:-]{0,60}://)")
 _ASSIGNMENT = re.compile(r"(?<![A-Za-z0-9_.\[\]%-])([A-Za-z0-9_.\[\]%-]++)(\s*+[\"']\s*+:|\s*+=)\s*+")
+_GLANCE = 300  # characters of a value that tell a path from a secret
 _NEXT_PAIR = re.compile(r";\s*+[A-Za-z][A-Za-z _]{0,40}+=")
 _IMAGE_DIGEST = re.compile(r"sha(?:256|384|512):[0-9a-fA-F]+")
 _TOKEN_IN_PATH = re.compile(r"(?<=/)(?=[^/?#]*[a-z])(?=[^/?#]*[A-Z])(?=[^/?#]*[0-9])[A-Za-z0-9_-]{20,}+(?=[/?#]|\Z)")
@@ -124,13 +125,13 @@ def _scrub_assignments(text: str) -> str:
     while match := _ASSIGNMENT.search(text, position):
         pieces.append(text[position : match.end()])
         position = match.end()
-        rest = text[position:]
-        if not _is_secret_parameter(match[1], rest, first=match.start() == 0) or rest.startswith(REDACTED):
+        glance = text[position : position + _GLANCE]
+        if not _is_secret_parameter(match[1], glance, first=match.start() == 0) or glance.startswith(REDACTED):
             continue
         in_query = "?" in text[: match.start()] and "=" in match[2]
         end = text.find("&", position) if in_query else -1
         position = end if end >= 0 else len(text)
-        if rest:
+        if glance:
             pieces.append(REDACTED)
     return "".join(pieces) + text[position:]
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SIZE_LIMIT = 1 << 20  # bytes; a policy of 10,000 entries is half of that
 _DEPTH_LIMIT = 32
+_LONGEST_MESSAGE = 500  # characters
 
 _UNIONS = (types.UnionType, Union)
 
@@ -57,8 +58,14 @@ class Document:
     def refuse(self) -> None:
         """Raise `InvalidFileError` with every fault, in the order of the file, if there is any."""
         if self.faults:
-            lines = [f"{self.path}:{line}:{column}: {message}" for line, column, message in sorted(set(self.faults))]
-            raise InvalidFileError(lines)
+            faults = sorted(set(self.faults))
+            raise InvalidFileError([f"{self.path}:{line}:{column}: {_one_line(text)}" for line, column, text in faults])
+
+
+def _one_line(text: str) -> str:
+    """Return a message as one printable line: it quotes keys and values of a file that may be hostile."""
+    cut = text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " ..."
+    return cut if cut.isprintable() else cut.encode("unicode_escape").decode("ascii")
 
 
 def read(path: str) -> Document:
@@ -69,7 +76,7 @@ def read(path: str) -> Document:
 def read_bytes(path: str) -> bytes:
     """Return a file's bytes, at most `SIZE_LIMIT`. Raises `UsageError` with one line for a person."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  # pathlib costs 5 ms at start-up
+        with open(path, "rb") as file:
             content = file.read(SIZE_LIMIT + 1)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
@@ -89,8 +96,9 @@ def parse(path: str, content: bytes) -> Document:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InvalidFileError([f"{path}:{line}:1: not UTF-8 text"]) from error
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)  # the pure Python reader refuses control characters here already
         _Builder(document, loader).build()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -98,7 +106,8 @@ def parse(path: str, content: bytes) -> Document:
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
         raise InvalidFileError([f"{path}:{where}: {problem}"]) from error
     finally:
-        loader.dispose()
+        if loader:
+            loader.dispose()
     return document
 
 
@@ -124,10 +133,7 @@ class _Builder:
         self._document.places[path] = place = _place(event)
         if len(path) > _DEPTH_LIMIT:
             self._stop(event, f"nested deeper than {_DEPTH_LIMIT} levels")
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            self._stop(event, "anchors and aliases are not accepted")
-        if getattr(event, "tag", None) is not None:
-            self._stop(event, "tags are not accepted")
+        self._refuse_marks(event)
         if isinstance(event, yaml.ScalarEvent):
             return event.value if event.style else _scalar(event.value)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -142,6 +148,7 @@ class _Builder:
         while not isinstance(key := self._loader.get_event(), yaml.MappingEndEvent):
             if not isinstance(key, yaml.ScalarEvent):
                 self._stop(key, "a key must be a word")
+            self._refuse_marks(key)
             inner = (*path, key.value)
             self._document.keys[inner] = _place(key)
             if key.value in mapping:
@@ -149,6 +156,12 @@ class _Builder:
             mapping[key.value] = self._value(self._loader.get_event(), inner)
         self._document.keys.setdefault(path, place)
         return mapping
+
+    def _refuse_marks(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            self._stop(event, "anchors and aliases are not accepted")
+        if getattr(event, "tag", None) is not None:
+            self._stop(event, "tags are not accepted")
 
     def _stop(self, event: yaml.Event, message: str) -> None:
         self._document.faults.append((*_place(event), message))
@@ -189,7 +202,10 @@ def decode(document: Document, struct: type[_S]) -> _S:
 
 
 def _decode(document: Document, expected: Any, value: Any, path: Path) -> Any:
-    expected = _not_none(expected) if value is not None else expected
+    if value is None:  # an author who wrote `for:` and no more did not mean everybody
+        document.fault(path, "has no value: give it one, or leave the key out")
+        return None
+    expected = _not_none(expected)
     if isinstance(expected, type) and issubclass(expected, msgspec.Struct):
         return _decode_struct(document, expected, value, path)
     if isinstance(value, list) and (sequence := _sequence(expected)):

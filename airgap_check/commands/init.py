@@ -1,0 +1,26 @@
+"""``airgap-check init``: print a policy derived from this host's ObjectOS configuration, for a person to approve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "print a policy derived from this host's ObjectOS configuration"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments: there are none."""
+    del parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the policy; nothing is asked of any name server."""
+    del arguments
+    from airgap_check.audit import proposal
+    from airgap_check.commands.delivery import show
+    from airgap_check.objectos.derive import to_yaml
+
+    show(to_yaml(proposal()))
+    return 0

@@ -1,0 +1,99 @@
+"""The options that the judging commands share, and the plan that they make."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from airgap_check.errors import UsageError
+
+if TYPE_CHECKING:
+    from airgap_check.audit import Plan
+
+FORMATS = ("console", "json")
+SEVERITIES = ("low", "medium", "high", "critical")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def add_policy(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose policy and rules."""
+    parser.add_argument(
+        "--policy", metavar="FILE", help="the site's policy (default: /etc/airgap-check/policy.yaml, else derived)"
+    )
+    parser.add_argument(
+        "--rules",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a folder of more rules, GROUP/NAME.yaml (repeatable)",
+    )
+
+
+def add_judging(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that ends in a verdict."""
+    add_policy(parser)
+    parser.add_argument(
+        "--accept-derived", action="store_true", help="let a derived policy, which nobody approved, be compliant"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="console", help="what to print (default: console)")
+    parser.add_argument(
+        "--report", metavar="NAME=FILE", action="append", default=[], help="write a report to a file too (repeatable)"
+    )
+    parser.add_argument("--record", metavar="FILE", help="write the evidence, to be judged again by replay")
+    parser.add_argument(
+        "--fail-on", metavar="SEVERITY", choices=SEVERITIES, default="high",
+        help="the least severity that fails: low, medium, high (default), critical",
+    )  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="print nothing when compliant, and no progress")
+
+
+def add_collecting(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that looks at this host."""
+    parser.add_argument("--no-resolve", action="store_true", help="ask no name server, not even for allowlisted names")
+    parser.add_argument(
+        "--max-time", metavar="DURATION", type=duration, default=60.0, help="stop collecting after this (default: 60s)"
+    )
+
+
+def duration(text: str) -> float:
+    """Read ``30s``, ``10m`` or ``2h`` as seconds. Raises `argparse.ArgumentTypeError`."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not (number.isascii() and number.isdigit()) or not int(number[:9]):
+        raise argparse.ArgumentTypeError(f"not a duration: {text} (write 30s, 10m or 2h)")
+    return int(number[:9]) * _UNITS[unit]
+
+
+def reports(arguments: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return the ``NAME=FILE`` pairs of ``--report``. Raises `UsageError`."""
+    from airgap_check.yamlfile import suggest
+
+    pairs = []
+    for text in arguments.report:
+        name, equals, path = text.partition("=")
+        if not equals or not path:
+            raise UsageError(f"--report {text}: write NAME=FILE, for instance json=report.json")
+        if name not in FORMATS:
+            raise UsageError(f"--report {text}: no format {name}{suggest(name, FORMATS)}; one of: {', '.join(FORMATS)}")
+        pairs.append((name, path))
+    return pairs
+
+
+def plan(arguments: argparse.Namespace) -> Plan:
+    """Make the plan of an audit or a replay out of the parsed arguments."""
+    from airgap_check.audit import Plan
+    from airgap_check.engine import Terms
+
+    resolve = not getattr(arguments, "no_resolve", False)
+    return Plan(
+        policy=arguments.policy,
+        rules=tuple(arguments.rules),
+        terms=Terms(
+            fail_on=arguments.fail_on,
+            accept_derived=arguments.accept_derived,
+            relaxed=() if resolve else ("no-resolve",),
+        ),
+        resolve=resolve,
+        max_time=getattr(arguments, "max_time", 60.0),
+        every_owner=arguments.record is not None,
+        argv=tuple(arguments.argv),
+    )

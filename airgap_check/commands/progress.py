@@ -1,0 +1,44 @@
+"""Progress on a terminal: the name of the stage, once a second has passed; nothing anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_PATIENCE = 1.0  # seconds before anybody wonders
+_CLEAR_LINE = "\r\x1b[K"
+
+
+@contextmanager
+def shown(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Yield the function that stages are told to; the line is drawn by a thread and gone when the work is done."""
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    stage = ["starting"]
+    done = threading.Event()
+    started = time.monotonic()
+
+    def draw() -> None:
+        wait = _PATIENCE
+        while not done.wait(wait):
+            wait = 0.2
+            sys.stderr.write(f"{_CLEAR_LINE}{stage[0]} ... {time.monotonic() - started:.0f} s")
+            sys.stderr.flush()
+
+    painter = threading.Thread(target=draw, daemon=True)
+    painter.start()
+    try:
+        yield lambda name: stage.__setitem__(0, name)
+    finally:
+        done.set()
+        painter.join()
+        if time.monotonic() - started >= _PATIENCE:
+            sys.stderr.write(_CLEAR_LINE)
+            sys.stderr.flush()

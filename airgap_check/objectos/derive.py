@@ -1,0 +1,99 @@
+"""A policy derived from what this host's ObjectOS is configured to use: a proposal, which nobody has approved.
+
+It never holds a public address, a proxy or a control plane, and it may be empty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+from airgap_check.policy import Entry, Policy, PolicyFile, Role, is_host_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airgap_check.evidence import Endpoint, Resolver, Setting
+
+# What a runtime needs by its purpose; a proxy, a control plane or an AI service is for a person to approve.
+_DERIVED: frozenset[str] = frozenset(
+    {"database", "smtp", "object-storage", "webhook", "idp", "cluster", "monitoring"}
+) & frozenset(get_args(Role))
+_APPROVABLE = frozenset({"private", "shared", "link-local"})
+
+
+def derive(settings: Iterable[Setting], resolvers: Iterable[Resolver] = ()) -> Policy:
+    """Propose an entry for each internal endpoint that a setting names, and for each internal name server."""
+    entries: dict[str, Entry] = {}
+    sources: dict[str, str] = {}
+    for setting in settings:
+        role = next((known for known in get_args(Role) if known == setting.role), None)
+        if role is None or role not in _DERIVED:
+            continue
+        for end in setting.endpoints:
+            entry = _entry(role, end)
+            if entry and entry.name not in entries:
+                entries[entry.name] = entry
+                sources[entry.name] = setting.name
+    for resolver in resolvers:
+        if resolver.address and resolver.scope in _APPROVABLE:
+            entry = Entry(
+                name=f"dns {resolver.address}",
+                role="dns",
+                cidr=_single(resolver.address),
+                ports=(53,),
+                protocol="any",
+            )
+            entries.setdefault(entry.name, entry)
+            sources.setdefault(entry.name, resolver.source)
+    return Policy(PolicyFile(version=1, allow=tuple(entries.values())), sources=sources)
+
+
+def _entry(role: Role, end: Endpoint) -> Entry | None:
+    ports = (end.port,) if end.port else ()
+    if end.address:
+        if end.scope not in _APPROVABLE:
+            return None
+        name = f"{role} {_joined(end.address, end.port)}"
+        return Entry(name=name, role=role, cidr=_single(end.address), ports=ports)
+    if end.name and is_host_name(end.name) and end.scope != "loopback":
+        return Entry(name=f"{role} {_joined(end.name, end.port)}", role=role, host=end.name, ports=ports)
+    return None
+
+
+def _single(address: str) -> str:
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def _joined(host: str, port: int | None) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"{shown}:{port}" if port else shown
+
+
+def to_yaml(policy: Policy, *, cloud_url: str = "must-be-unset") -> str:
+    """Write a derived policy as the file that a person can review and approve."""
+    lines = [
+        "# Derived by airgap-check init from this host's configuration. Review every line, then approve it.",
+        "version: 1",
+        "# approved: {by: your name, on: 2026-01-31}",
+        "allow:" if policy.file.allow else "allow: []   # nothing was found: list what this deployment may reach",
+    ]
+    for entry in policy.file.allow:
+        lines += [
+            f"  - name: {_quoted(entry.name)}   # from {policy.sources.get(entry.name, '?')}",
+            f"    role: {entry.role}",
+            f"    host: {_quoted(str(entry.host))}" if entry.host else f"    cidr: {_quoted(str(entry.cidr))}",
+        ]
+        if entry.ports:
+            lines.append(f"    ports: [{', '.join(str(port) for port in entry.ports)}]")
+        if entry.protocol != "tcp":
+            lines.append(f"    protocol: {entry.protocol}")
+    lines += ["# inbound: []   # who may connect to what listens here; absent means not judged"]
+    lines += [f"runtime: {{cloud_url: {cloud_url}, expected: true}}", ""]
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """Quote text as a YAML double-quoted scalar, which JSON's strings are."""
+    import json
+
+    return json.dumps(text)

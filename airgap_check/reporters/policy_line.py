@@ -1,0 +1,32 @@
+"""The line of a policy that would approve what a finding is about, for a person to complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def policy_line(record: Mapping[str, Any], address: str, port: int | None) -> str:
+    """Write the entry for one address; name, role and owner are for the person who approves it."""
+    protocol = record.get("protocol", "tcp")
+    parts = ["name: ...", "role: ...", f"cidr: [{address}/{128 if ':' in address else 32}]"]
+    if port:
+        parts.append(f"ports: [{port}]")
+    if protocol in {"udp", "icmp"}:
+        parts.append(f"protocol: {protocol}")
+    return f"- {{{', '.join(parts)}}}"
+
+
+def for_finding(record: Mapping[str, Any]) -> str | None:
+    """Write the entry that would approve a finding's own destination; None when no policy line can, or should."""
+    remote = record.get("remote") or {}
+    if remote.get("scope") in {"public", "metadata"} or record.get("direction") == "inbound":
+        return None
+    if remote.get("address") and remote.get("scope") not in {"unspecified", "unknown"}:
+        return policy_line(record, remote["address"], remote.get("port"))
+    if remote.get("name"):
+        ports = f", ports: [{remote['port']}]" if remote.get("port") else ""
+        return f"- {{name: ..., role: ..., host: {remote['name']}{ports}}}"
+    return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from datetime import UTC, datetime
 from importlib import import_module
@@ -72,16 +71,6 @@ def _complain(text: str) -> None:
         return
     lines = ("".join(char if char.isprintable() else "?" for char in line) for line in text.splitlines())
     sys.stderr.write("".join(f"airgap-check: {line}\n" for line in lines))
-
-
-def console() -> None:
-    """Start as a console script: once more, as an isolated interpreter.
-
-    Neither the current directory, nor a user's site-packages, nor PYTHONPATH may put code into a tool that root runs.
-    """
-    if not sys.flags.isolated and sys.executable:
-        os.execv(sys.executable, [sys.executable, "-I", "-m", "airgap_check", *sys.argv[1:]])  # noqa: S606  # ourselves
-    start()
 
 
 def start() -> None:

@@ -120,11 +120,11 @@ def _doubts(
             doubts.append(f"required evidence is missing: {collector} was not collected")
         elif item.status != "complete":
             doubts.append(f"required evidence is {item.status}: {collector}: {item.reason}")
-    doubts += [
-        f"{result.rule} ({result.severity}) is undecided: {result.reason}"
-        for result in results
-        if result.outcome == "unknown" and at_least(result.severity, terms.fail_on)
-    ]
+    undecided: dict[str, list[str]] = {}
+    for result in results:
+        if result.outcome == "unknown" and at_least(result.severity, terms.fail_on):
+            undecided.setdefault(result.reason, []).append(result.rule)
+    doubts += [f"undecided: {', '.join(names)}: {reason}" for reason, names in undecided.items()]
     if all(result.outcome in {"unknown", "not_applicable"} for result in results):
         doubts.append("no rule could be decided")
     if policy.derived and not terms.accept_derived:

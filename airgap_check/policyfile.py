@@ -49,10 +49,11 @@ def _waiver(document: Document, path: Path, waiver: WaiverFile, index: int, rule
         if (text := getattr(waiver, key)) is not None and not text.strip():
             document.fault((*path, key), f"{key} is empty")
     kind = rule_kinds.get(waiver.rule)
-    if kind is None:
+    if kind is None and waiver.rule is not None:
         document.fault((*path, "rule"), f"no rule {waiver.rule}{suggest(waiver.rule, rule_kinds)}")
-        if waiver.match == {}:
-            document.fault((*path, "match"), "a waiver for everything is no waiver: name what it is for")
+    if waiver.match == {}:
+        document.fault((*path, "match"), "a waiver for everything is no waiver: name what it is for")
+    if kind is None or not waiver.match:
         return Waiver(waiver, Condition(), index)
     return Waiver(waiver, compile_condition(document, (*path, "match"), waiver.match, KINDS[kind][0]), index)
 
@@ -64,10 +65,10 @@ def _check(document: Document, file: PolicyFile) -> None:
     names: set[str] = set()
     for index, entry in _whole(file.allow):
         path: Path = ("allow", index)
-        if entry.name in names:
+        if entry.name in names and entry.name is not None:
             document.fault((*path, "name"), f"name {entry.name} is used twice")
         names.add(entry.name)
-        if entry.host is None and entry.cidr is None:
+        if not any((*path, key) in document.keys for key in ("host", "cidr")):
             document.fault(path, f"entry {entry.name} needs host or cidr", at_key=True)
         _check_names(document, (*path, "host"), entry.host)
         _check_networks(document, (*path, "cidr"), entry.cidr)
@@ -88,6 +89,14 @@ def _whole(items: tuple[_P, ...] | None) -> Iterator[tuple[int, _P]]:
     return ((index, item) for index, item in enumerate(items or ()) if item is not None)
 
 
+def _each(path: Path, value: OneOrMany | None) -> Iterator[tuple[Path, str]]:
+    """Give every text of a scalar or a list its place, leaving out the holes that faults left."""
+    if isinstance(value, str):
+        yield path, value
+    else:
+        yield from (((*path, index), text) for index, text in _whole(value))
+
+
 def _check_selector(document: Document, path: Path, selector: Selector | None) -> None:
     if selector is None:
         return
@@ -99,8 +108,7 @@ def _check_selector(document: Document, path: Path, selector: Selector | None) -
 def _check_names(document: Document, path: Path, value: OneOrMany | None, *, wildcard: bool = True) -> None:
     if value == () and path[-1] == "host":
         document.fault(path, "an empty list matches nothing")
-    for index, name in enumerate(many(value)):
-        where = path if isinstance(value, str) else (*path, index)
+    for where, name in _each(path, value):
         bare = normal(name).removeprefix("*.") if wildcard else normal(name)
         if "*" in bare:
             document.fault(where, f"{name}: one leading '*.' is the only wildcard")
@@ -120,8 +128,7 @@ _SHORTEST = {4: 8, 6: 16}
 def _check_networks(document: Document, path: Path, value: OneOrMany | None) -> None:
     if value == () and path[-1] == "cidr":
         document.fault(path, "an empty list matches nothing")
-    for index, text in enumerate(many(value)):
-        where = path if isinstance(value, str) else (*path, index)
+    for where, text in _each(path, value):
         try:
             network = ip_network(text)
         except ValueError as error:

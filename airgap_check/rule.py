@@ -75,23 +75,26 @@ def compile_rule(path: str, content: bytes) -> Rule:
     """Compile the bytes of one rule file. Raises `InvalidFileError` with every fault in it."""
     document = parse(path, content)
     file = decode(document, RuleFile)
-    if file.evidence not in KINDS:
-        document.fault(("evidence",), f"unknown evidence {file.evidence}{suggest(file.evidence, KINDS)}")
-        document.refuse()
-    view_type = KINDS[file.evidence][0]
-    _check_texts(document, file, view_type)
-    when = compile_condition(document, ("when",), file.when, view_type)
-    applies = compile_condition(document, ("applies",), file.applies, View) if file.applies else None
+    _check_texts(document, file)
+    applies = None if file.applies is None else compile_condition(document, ("applies",), file.applies, View)
     if (file.applies is None) != (not file.otherwise):
         document.fault(("applies",), "applies and otherwise go together", at_key=True)
+    if file.evidence not in KINDS:
+        if file.evidence is not None:
+            document.fault(("evidence",), f"unknown evidence {file.evidence}{suggest(file.evidence, KINDS)}")
+        document.refuse()
+    view_type = KINDS[file.evidence][0]
+    _check_message(document, file.message, view_type)
+    when = Condition() if file.when is None else compile_condition(document, ("when",), file.when, view_type)
     document.refuse()
     return Rule(file, when, applies, path)
 
 
-def _check_texts(document: Document, file: RuleFile, view_type: type[View]) -> None:
-    folder, _, name = document.path.replace("\\", "/").removesuffix(".yaml").rpartition("/")
-    if f"{folder.rpartition('/')[2]}.{name}" != file.id:
-        document.fault(("id",), f"id {file.id} does not match its folder and file name")
+def _check_texts(document: Document, file: RuleFile) -> None:
+    folder, _, name = document.path.replace("\\", "/").removesuffix(".yaml").removesuffix(".yml").rpartition("/")
+    place = f"{folder.rpartition('/')[2]}.{name}"
+    if file.id is not None and file.id != place:
+        document.fault(("id",), f"id {file.id} does not match its folder and file name, which say {place}")
     for key in ("title", "message", "rationale", "remediation"):
         if getattr(file, key) is not None and not getattr(file, key).strip():
             document.fault((key,), f"{key} is empty")
@@ -99,9 +102,12 @@ def _check_texts(document: Document, file: RuleFile, view_type: type[View]) -> N
         if catalogue not in CATALOGUES:
             hint = suggest(catalogue, CATALOGUES)
             document.fault(("controls", catalogue), f"unknown catalogue {catalogue}{hint}", at_key=True)
+
+
+def _check_message(document: Document, message: str | None, view_type: type[View]) -> None:
     known = fields(view_type)
     try:
-        parts = list(Formatter().parse(file.message or ""))
+        parts = list(Formatter().parse(message or ""))
     except ValueError as error:
         document.fault(("message",), str(error))
         return

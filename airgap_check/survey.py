@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from airgap_check.address import may_be_short, scope_of_network
-from airgap_check.allowlist import NEVER_EGRESS, PUBLIC, Allowlist, Decision, selects
+from airgap_check.allowlist import NEVER_EGRESS, PUBLIC, Allowlist, Decision, matches, selects
 from airgap_check.evidence import (
     Answer,
     Connection,
     Endpoint,
     Inspection,
     Listener,
+    Place,
     PolicyTrust,
+    Posture,
     Resolver,
     Runtime,
     Setting,
 )
 from airgap_check.finding import JudgedConnection
-from airgap_check.policy import DEFAULT_REQUIRE, Entry, Policy, many, networks_of, port_range
+from airgap_check.policy import DEFAULT_REQUIRE, Entry, Policy, many, networks_of, normal, port_range
 from airgap_check.view import (
     AnswerView,
     ConnectionView,
@@ -42,6 +44,8 @@ from airgap_check.view import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from airgap_check.address import Network
 
 
 class Survey:
@@ -119,7 +123,9 @@ class Survey:
 
     def _settings(self) -> Iterator[View]:
         for setting in self._inspection.records(Setting):
-            yield SettingView(policy=self._terms, record=setting)
+            yield SettingView(
+                policy=self._terms, record=setting, where=_where(setting.place), meaning=_MEANINGS[setting.posture]
+            )
 
     def _endpoints(self) -> Iterator[View]:
         for setting in self._inspection.records(Setting):
@@ -127,7 +133,12 @@ class Survey:
                 decision = self.allowlist.endpoint(setting, end)
                 self._uses[decision.by] += decision.allowed == "yes"
                 yield EndpointView(
-                    policy=self._terms, record=setting, remote=self._located(end), allowed=decision.allowed
+                    policy=self._terms,
+                    record=setting,
+                    remote=self._located(end),
+                    allowed=decision.allowed,
+                    where=_where(setting.place),
+                    target=_target(end),
                 )
 
     def _located(self, end: Endpoint) -> Endpoint:
@@ -178,9 +189,27 @@ class Survey:
                 source=self._policy.sources.get(entry.name, "policy"),
                 expired="yes" if entry.name in expired else "no",
                 used="yes" if self._uses[entry.name] else "unknown" if blind else "no",
-                public="yes" if entry.public else "no",
+                public="no" if not self._leads_outside(entry) else "approved" if entry.public else "unapproved",
                 broad=breadth(entry),
             )
+
+    def _leads_outside(self, entry: Entry) -> bool:
+        """Tell whether an entry is for public addresses: by its networks, or by what its names were seen to be."""
+        if any(scope_of_network(network) in PUBLIC and not self._inside(network) for network in networks_of(entry)):
+            return True
+        hosts = [normal(host) for host in many(entry.host)]
+        return any(
+            self.allowlist.scoped(end).scope in PUBLIC
+            for answer in self.answers
+            if any(matches(host, normal(answer.name)) for host in hosts)
+            for end in answer.addresses
+        )
+
+    def _inside(self, network: Network) -> bool:
+        return any(
+            known.version == network.version and network.subnet_of(known)  # type: ignore[arg-type]
+            for known in self._policy.internal
+        )
 
     def _networks(self) -> Iterator[View]:
         for network in self._policy.internal:
@@ -195,6 +224,33 @@ class Survey:
         for collector in DEFAULT_REQUIRE:
             required: YesNo = "yes" if collector in self._policy.file.require else "no"
             yield PolicyRequirementView(policy=self._terms, collector=collector, required=required)
+
+
+_MEANINGS: dict[Posture, str] = {
+    "unset": "unset",
+    "blank": "blank",
+    "disabled": "a disabling word",
+    "url": "a URL",
+    "lookalike": "a look-alike of a disabling word, which does not disable",
+    "other": "neither a URL nor a disabling word",
+}
+
+
+def _where(place: Place) -> str:
+    """Say where a setting stands."""
+    line = f"{place.path}:{place.line}" if place.path and place.line else place.path
+    if place.kind == "own":
+        return "our own environment"
+    if place.kind in {"process", "command-line"}:
+        return f"{'the environment' if place.kind == 'process' else 'the command line'} of process {place.pid or '?'}"
+    unit = f"unit {place.unit}" if place.unit else None
+    return " of ".join(text for text in (line, unit) if text) or "?"
+
+
+def _target(end: Endpoint) -> str:
+    host = end.name or end.address or "?"
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{end.port}" if end.port else host
 
 
 # Wider than this is a part of a campus, not a set of servers: 65,536 IPv4 addresses, a /48 site in IPv6.

@@ -7,6 +7,7 @@ A rule names its fields by dotted paths. A path is looked up in the view first, 
 from __future__ import annotations
 
 import types
+from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -80,19 +81,23 @@ class ListenerView(View, frozen=True, kw_only=True):
 
 
 class SettingView(View, frozen=True, kw_only=True):
-    """A setting."""
+    """A setting; ``meaning`` says its posture, and ``where`` its place, in words for a person."""
 
     identity = ("record.name", "record.value", *_WHERE, *_WHO)
 
     record: Setting
+    where: str
+    meaning: str
 
 
 class EndpointView(View, frozen=True, kw_only=True):
-    """One endpoint of a setting."""
+    """One endpoint of a setting; ``target`` is its address or name, and its port, as people write it."""
 
     identity = ("record.name", "remote.address", "remote.name", "remote.port", *_WHERE, *_WHO)
 
     record: Setting
+    where: str
+    target: str
     remote: Endpoint
     allowed: Allowed
 
@@ -126,7 +131,10 @@ class ResolvedView(View, frozen=True, kw_only=True):
 
 
 class PolicyEntryView(View, frozen=True, kw_only=True):
-    """An entry of the allowlist. ``used`` says whether any evidence needed it, ``broad`` why it is too wide."""
+    """An entry of the allowlist. ``used`` says whether any evidence needed it, ``broad`` why it is too wide.
+
+    ``public`` tells whether it leads to public addresses, and if so, whether it says ``public: true``.
+    """
 
     identity = ("name",)
 
@@ -135,7 +143,7 @@ class PolicyEntryView(View, frozen=True, kw_only=True):
     source: str
     expired: YesNo
     used: Allowed
-    public: YesNo
+    public: Literal["no", "approved", "unapproved"]
     broad: str | None = None
 
 
@@ -221,12 +229,15 @@ def fields(view_type: type[View]) -> dict[str, Field]:
         for prefix, hints in (("record.", _hints(record) if record else {}), ("", own)):
             for name, annotation in hints.items():
                 for tail, leaf in _leaves(name, annotation):
-                    found[tail] = Field(tail, attrgetter(prefix + tail), leaf)
+                    field = Field(tail, attrgetter(prefix + tail), leaf)
+                    if field.type in _TESTABLE:
+                        found[tail] = field
         _FIELDS[view_type] = found
     return found
 
 
 _FIELDS: dict[type[View], dict[str, Field]] = {}
+_TESTABLE = (str, int, bool, datetime)  # a list of structs has no value that a rule could name
 
 
 def _hints(struct: Any) -> dict[str, Any]:  # a struct type

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,10 +67,29 @@ def _nameserver(text: str) -> Nameserver | None:
     address = parse_address(text)
     if address is not None:
         return Nameserver(address, text.partition("%")[2] if address.version == 6 else "")
-    try:  # libc also takes 8.2056 and 0x08080808 (inet_aton(3))
-        return Nameserver(IPv4Address(socket.inet_aton(text)))
-    except (OSError, ValueError):
+    number = _short_form(text)
+    return None if number is None else Nameserver(IPv4Address(number))
+
+
+def _short_form(text: str) -> int | None:
+    """Read the other ways in which libc takes an IPv4 address, such as 8.2056 or 0x08080808 (inet_aton(3))."""
+    parts = text.split(".")
+    if len(parts) > 4 or not text.isascii() or len(text) > 64:
         return None
+    value = 0
+    for position, part in enumerate(parts):
+        digits, base = (part[2:], 16) if part[:2].lower() == "0x" else (part, 8 if part[:1] == "0" else 10)
+        if not digits.isalnum():
+            return None
+        try:
+            number = int(digits, base)
+        except ValueError:
+            return None
+        bits = 8 * (5 - len(parts)) if position == len(parts) - 1 else 8
+        if number >> bits:
+            return None
+        value = value << bits | number
+    return value
 
 
 def _domains(values: list[str]) -> tuple[str, ...]:

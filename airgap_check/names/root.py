@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Protocol
 
 from airgap_check.kernel import foreign_path, procfs
-
 LIMIT = 1 << 22  # a configuration with a block list of domains has megabytes
 _ENTRIES = 1024
 
@@ -54,10 +53,29 @@ class ProcessRoot:
         return sorted(names)
 
 
-def read_or_empty(root: Root, path: str) -> str:
+class FolderRoot:
+    """Files below a folder, which the caller trusts: where there is no /proc, and in tests."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def read(self, path: str, limit: int = LIMIT) -> str:
+        """Return the text of a file."""
+        with open(f"{self._folder}/{path}", "rb") as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise OSError(errno.EFBIG, f"more than {limit} bytes", path)
+        return content.decode(errors="replace")
+
+    def names(self, path: str) -> list[str]:
+        """Return the sorted names in a folder."""
+        return sorted(os.listdir(f"{self._folder}/{path}"))
+
+
+def read_or_empty(root: Root, path: str, limit: int = LIMIT) -> str:
     """Return the text of a file; empty when there is none. Other errors are the caller's."""
     try:
-        return root.read(path)
+        return root.read(path, limit)
     except (FileNotFoundError, NotADirectoryError):
         return ""
 

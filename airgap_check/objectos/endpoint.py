@@ -73,6 +73,8 @@ def _url(text: str, port: int | None) -> Iterator[Endpoint]:
     if not slashes:
         yield from _host_list(text, port)
         return
+    if not scheme:
+        return
     family = _family(scheme)
     if family in _PLACELESS:
         yield from _parameters(rest, port)
@@ -88,7 +90,7 @@ def _url(text: str, port: int | None) -> Iterator[Endpoint]:
         authority = re.sub(r"\\[^:,]*", "", authority)
     if scheme.lower() == "mongodb+srv":  # the port comes with the SRV record
         yield from (_without_port(end) for end in _host_list(authority, None))
-    elif family == "nats" or not keyword_string.is_one(authority):
+    else:
         yield from _host_list(authority, port)
     yield from _parameters(rest, port)
 
@@ -140,12 +142,15 @@ def _without_slashes(text: str, port: int | None) -> Iterator[Endpoint]:
     scheme = _SCHEME.match(text)
     family = _family(scheme[1]) if scheme else ""
     rest = text[scheme.end() :] if scheme else ""
-    if family in _PLACELESS or family == "jdbc" and _family(text.rpartition(":")[0]) in _PLACELESS:
+    if family in _PLACELESS:
         return
     if scheme and family == "jdbc":  # jdbc:oracle:thin:user/password@host:1521:sid
         for host in rest.rpartition("@")[2].split(","):
-            parts = host.split("/", maxsplit=1)[0].split(":")
+            parts = host.lstrip("/").split("/", maxsplit=1)[0].split(":")
             yield from _host_list(":".join(parts[:2]), _PORTS.get(rest.partition(":")[0], port))
+    elif scheme and keyword_string.is_one(rest):  # PHP's pgsql:host=a;port=1
+        for host, at in keyword_string.hosts(rest):
+            yield from _host_list(host, at or _PORTS.get("postgresql" if family == "pgsql" else family, port))
     elif scheme and family in _WEB and rest and not rest.isdecimal():  # http:8.8.8.8 and http:/8.8.8.8 are read too
         yield from _url(f"{scheme[1]}://{rest}", port)
     else:
@@ -172,9 +177,9 @@ def _split_port(text: str) -> tuple[str, int | None] | None:
     """Split ``host:port``; None when what stands for a port is no port."""
     host = text.rpartition("@")[2]
     if host.startswith("["):
-        inside, _, after = host[1:].partition("]")
-        host, colon, port = inside, after[:1], after[1:]
-        if after and colon != ":":
+        host, closed, after = host[1:].partition("]")
+        colon, port = after[:1], after[1:]
+        if not closed or (after and colon != ":"):
             return None
     elif host.count(":") > 1:
         return (host, None) if parse_address(host) else None

@@ -157,12 +157,14 @@ def _heading(console: Console, text: str) -> None:
 
 
 def _labelled(console: Console, label: str, text: str, indent: int) -> None:
-    """Print a label and its text, of which later lines keep their own indentation."""
-    first, *rest = text.splitlines() or [""]
-    console.print(Padding(Text.assemble((f"{label}: ", "dim"), printable(first)), (0, 0, 0, indent)))
-    for line in rest:
-        _line(console, line, indent + 2)
+    """Print a label and, hanging beside it, its text."""
+    table = Table.grid(padding=(0, 1))
+    table.add_row(Text(f"{label}:", "dim", no_wrap=True), Text("\n".join(map(printable, text.splitlines()))))
+    console.print(Padding(table, (0, 0, 0, indent)))
 
 
 def _line(console: Console, text: str, indent: int, style: str = "") -> None:
-    console.print(Padding(Text(printable(text), style), (0, 0, 0, indent)))
+    """Print a paragraph whose later lines hang."""
+    table = Table.grid()
+    table.add_row(Text(printable(text), style))
+    console.print(Padding(table, (0, 0, 0, indent)))

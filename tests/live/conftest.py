@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.lab import Lab
+from tests.live.site import start_objectos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,3 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def lab() -> Iterator[Lab]:
     with Lab() as laboratory:
         yield laboratory
+
+
+@pytest.fixture
+def site(lab: Lab) -> Lab:
+    """A laboratory with an ObjectOS in it that `tests.live.site.policy` approves."""
+    start_objectos(lab)
+    return lab

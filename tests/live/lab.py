@@ -214,12 +214,23 @@ class Host:
             os.close(theirs_out)
         return Running(self, pid, stdin, stdout)
 
-    def plant(self, kind: str, *arguments: object, name: str = "node", until: str = "ready", **how: Any) -> Running:
-        """Start a process of `planted` under a name, and wait until it holds its socket."""
+    def plant(
+        self,
+        kind: str,
+        *arguments: object,
+        name: str = "node",
+        until: str = "ready",
+        unused: Sequence[str] = (),
+        **how: Any,
+    ) -> Running:
+        """Start a process of `planted` under a name, and wait until it holds its socket.
+
+        ``unused`` arguments are only there to be read on its command line.
+        """
         program = self.path(f"/srv/bin/{name}")
         if not program.is_symlink():
             program.symlink_to(PYTHON)
-        argv = [f"/srv/bin/{name}", "-I", "-S", "/srv/planted.py", kind, *map(str, arguments)]
+        argv = [f"/srv/bin/{name}", "-I", "-S", "/srv/planted.py", kind, *map(str, arguments), *unused]
         running = self.run(argv, **how)
         running.expect(until)
         return running
@@ -262,7 +273,7 @@ class Host:
 
     def counters(self) -> dict[str, int]:
         """Return how many IP packets this host has sent, loopback included, by protocol."""
-        counts = {}
+        counts: dict[str, int] = {}
         lines = self.path("/proc/1/net/snmp").read_text().splitlines()
         for names, values in zip(lines[::2], lines[1::2], strict=True):
             protocol, _, rest = names.partition(": ")
@@ -318,11 +329,11 @@ class Lab:
 
     def __enter__(self) -> Self:
         try:
-            self._cgroup = _new_cgroup()
-            self._stack.callback(_remove_cgroup, self._cgroup)
+            self.cgroup = _new_cgroup()
+            self._stack.callback(_remove_cgroup, self.cgroup)
             self.far = Host("far")
             self._stack.callback(self.far.close)
-            self.near = Host("near", self._cgroup)
+            self.near = Host("near", self.cgroup)
             self._stack.callback(self.near.close)
             self._join()
         except BaseException:

@@ -1,7 +1,7 @@
 """The first process of a laboratory host: it gives the host a file system of its own and starts what it is told to.
 
-It runs as ``python -I -S lab_init.py SOCKET HOSTNAME`` inside new mount, net, uts and pid namespaces, where it is pid 1:
-when it ends, and it ends when the test closes its end of the socket, the kernel ends everything else in the host.
+It runs as ``python -I -S lab_init.py SOCKET HOSTNAME`` inside new mount, net, uts and pid namespaces, where it is
+pid 1: when it ends, and it ends when the test closes its end of the socket, the kernel ends all else in the host.
 Standard library only, and little of it: a laboratory should stand in a tenth of a second.
 """
 
@@ -139,11 +139,11 @@ def _bury(control: socket.socket) -> None:
 
 def _serve(control: socket.socket, wakeup: int) -> None:
     while True:
-        ready, _, _ = select.select([control, wakeup], [], [])
+        ready, _, _ = select.select([control.fileno(), wakeup], [], [])
         if wakeup in ready:
             os.read(wakeup, 4096)
             _bury(control)
-        if control in ready:
+        if control.fileno() in ready:
             message, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 8)
             if not message:
                 return

@@ -32,7 +32,7 @@ def _socket(address: str, kind: socket.SocketKind) -> socket.socket:
     return held
 
 
-def plant_idle() -> None:
+def plant_idle(*_: str) -> None:
     """Hold nothing."""
 
 
@@ -45,7 +45,7 @@ def plant_tcp(address: str, port: str, count: str = "1") -> None:
 def plant_pending(address: str, port: str) -> None:
     """Hold a connection that is never answered: SYN-SENT."""
     pending = _socket(address, socket.SOCK_STREAM)
-    pending.setblocking(False)
+    pending.settimeout(0)
     pending.connect_ex((address, int(port)))
 
 
@@ -110,7 +110,7 @@ def plant_whitewash(address: str, port: str) -> None:
     uid, gid = os.getuid(), os.getgid()
     _libc("unshare", _CLONE_NEWUSER | _CLONE_NEWNET)
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123 - pathlib costs start-up time
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
     _wait_for_wires()
     plant_listener(address, port)

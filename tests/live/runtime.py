@@ -96,7 +96,7 @@ def serve_postgresql(far: Host) -> None:
     data = "/srv/postgresql/data"
     far.check([f"{programs}/initdb", "--no-sync", "--auth=trust", "--locale=C.UTF-8", "-D", data], user=user)
     far.write(f"{data}/pg_hba.conf", "local all all trust\nhost all all 0.0.0.0/0 trust\n")
-    far.run([f"{programs}/postgres", "-D", data, "-h", DATABASE, "-F"], user=user)
+    far.run([f"{programs}/postgres", "-D", data, "-h", DATABASE, "-F", "-c", "log_min_messages=panic"], user=user)
     ask = [f"{programs}/psql", "-h", "/run/postgresql", "-U", "postgres", "-q", "-c"]
     deadline = time.monotonic() + _BOOT_SECONDS
     while far.output([*ask, "CREATE ROLE objectos LOGIN SUPERUSER"], user=user)[0]:

@@ -1,0 +1,179 @@
+"""Reads the environments that systemd's unit files and drop-ins give to services.
+
+Source: systemd.unit(5) for the folders and who overrides whom, systemd.exec(5) for the directives. Specifiers are not
+expanded, instances of templates are not told apart, and a drop-in for all units stands for itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from airgap_check.kernel import foreign_path, procfs
+from airgap_check.objectos import unit_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FOLDERS = (  # a file in an earlier one hides its namesakes in the later ones
+    "/etc/systemd/system.control", "/run/systemd/system.control", "/run/systemd/transient",
+    "/run/systemd/generator.early", "/etc/systemd/system", "/etc/systemd/system.attached", "/run/systemd/system",
+    "/run/systemd/system.attached", "/run/systemd/generator", "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/generator.late",
+)  # fmt: skip
+_TYPES = (".service", ".socket", ".mount", ".swap")
+_SECTIONS = frozenset({"Service", "Socket", "Mount", "Swap"})
+_LIMIT = 1 << 20
+
+
+class Given(NamedTuple):
+    """One variable that a unit is given, and the file and line that say so."""
+
+    unit: str
+    name: str
+    value: str
+    path: str
+    line: int
+
+
+class Reading(NamedTuple):
+    """What was read: the variables in force, how many files, and what could not be read or resolved."""
+
+    given: list[Given]
+    files: int
+    failures: list[str]
+
+
+def read(root: str = "") -> Reading:
+    """Read every unit below ``root`` (empty: this host)."""
+    reader = _Reader(root)
+    fragments, drop_ins = reader.find()
+    given = [
+        found
+        for unit in sorted({*fragments, *drop_ins})
+        for found in reader.environment(unit, [*fragments.get(unit, ()), *_in_order(drop_ins.get(unit, {}))])
+    ]
+    return Reading(given, reader.files, reader.failures)
+
+
+def _in_order(drop_ins: dict[str, str]) -> Iterable[str]:
+    return (path for _, path in sorted(drop_ins.items()))
+
+
+class _Reader:
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self.files = 0
+        self.failures: list[str] = []
+
+    def find(self) -> tuple[dict[str, list[str]], dict[str, dict[str, str]]]:
+        """Return the file of each unit, and the drop-ins of each unit by name; whoever is first hides the rest."""
+        fragments: dict[str, list[str]] = {}
+        drop_ins: dict[str, dict[str, str]] = {}
+        for folder in self._distinct_folders():
+            for entry in self._scan(folder):
+                if entry.name.endswith(_TYPES):
+                    fragments.setdefault(entry.name, [] if self._is_alias(entry) else [f"{folder}/{entry.name}"])
+                elif entry.name.endswith(".d") and entry.name[:-2].endswith(_TYPES + ("service",)):
+                    unit = drop_ins.setdefault(entry.name[:-2], {})
+                    for file in self._scan(f"{folder}/{entry.name}"):
+                        if file.name.endswith(".conf"):
+                            unit.setdefault(file.name, f"{folder}/{entry.name}/{file.name}")
+        return fragments, drop_ins
+
+    def _distinct_folders(self) -> list[str]:
+        """Leave out /lib/systemd/system where /lib is a link to /usr/lib."""
+        return list({os.path.realpath(self._root + folder): folder for folder in reversed(FOLDERS)}.values())[::-1]
+
+    def _scan(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self._root + folder) as entries:
+                return list(entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            self.failures.append(f"{folder}: {error.strerror}")
+            return []
+
+    def _is_alias(self, entry: os.DirEntry[str]) -> bool:
+        """Tell whether a unit is another name of one that is read anyway (or masked, which reads as empty)."""
+        if not entry.is_symlink():
+            return False
+        target = os.path.realpath(entry.path)
+        folders = {os.path.realpath(self._root + folder) for folder in FOLDERS}
+        return os.path.dirname(target) in folders and os.path.basename(target) != entry.name
+
+    def environment(self, unit: str, paths: Iterable[str]) -> list[Given]:
+        """Return the variables of one unit after every override, in the order of their names."""
+        assigned: dict[str, Given] = {}
+        files: list[str] = []
+        unset: list[str] = []
+        for path in paths:
+            text = self._unit_text(path)
+            for directive in unit_file.directives(text) if "Environment" in text else ():
+                if directive.section not in _SECTIONS:
+                    continue
+                if directive.key == "Environment":
+                    _assign(assigned, unit, path, directive)
+                elif directive.key == "EnvironmentFile":
+                    files = [*files, directive.value] if directive.value else []
+                elif directive.key == "UnsetEnvironment":
+                    unset = [*unset, *unit_file.words(directive.value)] if directive.value else []
+        for pattern in files:
+            for path in self._expand(unit, pattern):
+                for name, value, line in unit_file.environment_file(self._text(path)):
+                    assigned[name] = Given(unit, name, value, path, line)
+        return [
+            given for name, given in sorted(assigned.items()) if name not in unset and f"{name}={given.value}" not in unset
+        ]
+
+    def _expand(self, unit: str, pattern: str) -> list[str]:
+        """Return the files that an EnvironmentFile= names; a leading minus means that it may be missing."""
+        path = pattern.removeprefix("-")
+        if "%" in path:
+            self.failures.append(f"{unit}: EnvironmentFile={pattern} depends on a specifier")
+            return []
+        if not glob.has_magic(path):
+            return [path]
+        return sorted(found.removeprefix(self._root) for found in glob.glob(self._root + path))  # noqa: PTH207
+
+    def _unit_text(self, path: str) -> str:
+        """Return a unit file; only root can put one there, so it is opened as any file, but never waited for."""
+        try:
+            descriptor = os.open(self._root + path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ELOOP}:
+                self.failures.append(f"{path}: {error.strerror}")
+            return ""
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # masked by a link to /dev/null
+                return ""
+            self.files += 1
+            return os.read(descriptor, _LIMIT).decode(errors="replace")
+        finally:
+            os.close(descriptor)
+
+    def _text(self, path: str) -> str:
+        """Return a file that a unit names: anybody's file may be named there."""
+        try:
+            text = procfs.read_in_root(os.getpid(), self._root + path, _LIMIT).decode(errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        except OSError as error:
+            if not (isinstance(error, foreign_path.RefusedFileError) and path == "/dev/null"):
+                self.failures.append(f"{path}: {error.strerror}")
+            return ""
+        self.files += 1
+        return text
+
+
+def _assign(assigned: dict[str, Given], unit: str, path: str, directive: unit_file.Directive) -> None:
+    if not directive.value:
+        assigned.clear()
+    for word in unit_file.words(directive.value):
+        name, equals, value = word.partition("=")
+        if equals:
+            assigned[name] = Given(unit, name, value, path, directive.line)

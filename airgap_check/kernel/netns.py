@@ -1,0 +1,211 @@
+"""Finds the network namespaces of this host and works inside them.
+
+A namespace lives as long as something holds it: a process or thread in it, a bind mount (`ip netns`, container
+runtimes), or an open socket that was created in it. The first two are found here, the third by `open_sockets`.
+Source: network_namespaces(7), setns(2), ioctl_nsfs(2), proc_pid_ns(5).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+
+from airgap_check.kernel import foreign_path, mountinfo, procfs, syscalls
+from airgap_check.kernel.refusal import Refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+_OURS = "/proc/thread-self/ns/net"
+_OPEN = os.O_RDONLY | os.O_CLOEXEC
+_SIOCGSKNS = 0x894C  # include/uapi/linux/sockios.h: a descriptor of the namespace that a socket belongs to
+_NS_GET_USERNS, _NS_GET_OWNER_UID = 0xB701, 0xB704  # include/uapi/linux/nsfs.h
+_LONGEST_MOUNTINFO = 1 << 26
+_ALONE = 3  # links of /proc/PID/task: itself, its parent, one thread
+
+
+class Namespace(NamedTuple):
+    """A network namespace. ``pids`` are the processes in it, or the one that holds it by a socket.
+
+    ``path`` says how to reach it: a link of /proc, a mount point as the process ``via`` sees it, or the descriptor of
+    a socket of the process ``via``.
+    """
+
+    inode: int
+    holder: Literal["process", "mount", "socket"]
+    pids: tuple[int, ...] = ()
+    via: int = 0
+    path: str = ""
+
+
+def discover() -> tuple[list[Namespace], list[str]]:
+    """Find the namespaces that a process, a thread or a mount holds; say in words what could not be looked at."""
+    refusals = Refusals()
+    members: dict[int, list[int]] = {}
+    links: dict[int, str] = {}
+    mounted: dict[int, Namespace] = {}
+    mount_namespaces: set[str] = set()
+    try:
+        pids = procfs.pids()
+    except OSError as error:
+        return [], [f"could not list the processes: {error.strerror}"]
+    if pids and pids[0] != 1:
+        refusals.add("the processes of other users are hidden from us (hidepid of /proc)")
+    for pid in pids:
+        try:
+            for inode, link in _memberships(pid):
+                members.setdefault(inode, []).append(pid)
+                links.setdefault(inode, link)
+            mounts = os.readlink(f"/proc/{pid}/ns/mnt")
+            if mounts not in mount_namespaces:
+                mount_namespaces.add(mounts)
+                mounted.update((namespace.inode, namespace) for namespace in _mounted(pid))
+        except OSError:
+            refusals.process("may not see the network namespace of a process", pid)
+    found = [Namespace(inode, "process", tuple(inside), 0, links[inode]) for inode, inside in members.items()]
+    found += [namespace for inode, namespace in mounted.items() if inode not in members]
+    return sorted(found), refusals.sentences()
+
+
+def _memberships(pid: int) -> Iterator[tuple[int, str]]:
+    """Iterate over the namespaces that the threads of a process are in, each once, with a link to it."""
+    seen = set()
+    link = f"/proc/{pid}/ns/net"
+    try:
+        seen.add(os.readlink(link))
+        yield _inode(next(iter(seen))), link
+    except FileNotFoundError:
+        pass  # the first thread has ended; others may run on
+    if os.stat(f"/proc/{pid}/task").st_nlink <= _ALONE:  # noqa: PTH116  (a hot path, and pathlib is not)
+        return
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        link = f"/proc/{pid}/task/{thread}/ns/net"
+        try:
+            name = os.readlink(link)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if name not in seen:
+            seen.add(name)
+            yield _inode(name), link
+
+
+def _inode(name: str) -> int:
+    """Return the inode of ``net:[4026531840]``."""
+    return int(name[5:-1])
+
+
+def _mounted(pid: int) -> Iterator[Namespace]:
+    """Iterate over the network namespaces that are bind-mounted where a process could see them."""
+    for mount in mountinfo.parse(procfs.read(pid, "mountinfo", _LONGEST_MOUNTINFO), "nsfs"):
+        if mount.root.startswith("net:[") and mount.root[5:-1].isdecimal():
+            yield Namespace(_inode(mount.root), "mount", (), pid, mount.point)
+
+
+def inside(namespace: Namespace, work: Callable[[], T]) -> T:
+    """Run ``work`` in a network namespace and return its result; whatever it raises is raised here.
+
+    A thread of its own joins the namespace and ends; nobody else's network changes. Raises OSError when the namespace
+    has gone (FileNotFoundError, ProcessLookupError) or may not be joined (PermissionError).
+    """
+    if namespace.inode == own_inode():
+        return work()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            descriptor = _open(namespace)
+            try:
+                syscalls.setns(descriptor, syscalls.CLONE_NEWNET)
+            finally:
+                os.close(descriptor)
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001  (handed over to the caller's thread, not swallowed)
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name=f"netns {namespace.inode}")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def own_inode() -> int:
+    """Return the inode of the network namespace of the calling thread; 0 where the kernel shows none."""
+    try:
+        return os.stat(_OURS).st_ino  # noqa: PTH116
+    except OSError:
+        return 0
+
+
+def _open(namespace: Namespace) -> int:
+    """Return a descriptor of the very namespace, although pids and mounts may have changed hands meanwhile."""
+    if namespace.holder == "socket":
+        return _checked(of_socket(namespace.via, int(namespace.path)), namespace.inode)
+    if namespace.holder == "mount":
+        located = foreign_path.locate(namespace.via, namespace.path)
+        try:
+            # Opening what a stranger mounted there could do something: look at it first, through O_PATH.
+            os.close(_checked(os.dup(located), namespace.inode))
+            return os.open(f"/proc/thread-self/fd/{located}", _OPEN)
+        finally:
+            os.close(located)
+    links = [namespace.path] if namespace.path else []
+    for link in links + [f"/proc/{pid}/ns/net" for pid in namespace.pids]:
+        try:
+            return _checked(os.open(link, _OPEN), namespace.inode)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    raise ProcessLookupError(errno.ESRCH, "the processes of the network namespace have gone")
+
+
+def _checked(descriptor: int, inode: int) -> int:
+    """Return a descriptor of this namespace as it is; close any other and raise FileNotFoundError."""
+    status = os.fstat(descriptor)
+    if status.st_ino == inode and status.st_dev == os.stat(_OURS).st_dev:  # noqa: PTH116
+        return descriptor
+    os.close(descriptor)
+    raise FileNotFoundError(errno.ENOENT, "the network namespace has gone")
+
+
+def of_socket(pid: int, descriptor: int) -> int:
+    """Return a descriptor of the network namespace that a process's socket was created in.
+
+    Our copy of the socket lives for one system call. Raises OSError: PermissionError where we may not, ENOTTY when the
+    descriptor is no socket any more.
+    """
+    process = os.pidfd_open(pid)
+    try:
+        copy = syscalls.pidfd_getfd(process, descriptor)
+        try:
+            return fcntl.ioctl(copy, _SIOCGSKNS)
+        finally:
+            os.close(copy)
+    finally:
+        os.close(process)
+
+
+def made_by_root() -> bool:
+    """Tell whether the user namespace that owns the calling thread's network namespace was created by root.
+
+    Anybody can make a user namespace and, in it, a network namespace with whatever addresses he likes. Namespaces of
+    an outer user namespace, which we may not ask about, are the administrator's.
+    """
+    namespace = os.open(_OURS, _OPEN)
+    try:
+        owner = fcntl.ioctl(namespace, _NS_GET_USERNS)
+    except PermissionError:
+        return True
+    finally:
+        os.close(namespace)
+    try:
+        uid = bytearray(4)
+        fcntl.ioctl(owner, _NS_GET_OWNER_UID, uid)
+        return not any(uid)
+    finally:
+        os.close(owner)

@@ -1,0 +1,1 @@
+"""What is known about the product: its settings, where they stand, and which processes are its runtime."""

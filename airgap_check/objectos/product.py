@@ -1,0 +1,122 @@
+"""Tells a runtime of the product from other processes, by its command line or by the settings that it was given."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from airgap_check.redact import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+OBJECTOS, OBJECTSTACK, UNKNOWN = "ObjectOS", "@objectstack/cli", "unknown"
+
+# Whoever was given one of these is, or was started by, a runtime.
+TELLTALES = frozenset(
+    {
+        "OS_ARTIFACT_FILE", "OS_ARTIFACT_PATH", "OS_ARTIFACT_URL", "OS_INTERNAL_ARTIFACT_PATH", "OS_BUSINESS_DB_URL",
+        "OS_DATABASE_URL", "OS_CLOUD_URL", "OS_PROJECT_ID", "OS_ENVIRONMENT_ID",
+    }
+)  # fmt: skip
+_INTERPRETERS = frozenset({"node", "nodejs", "bun", "deno", "tsx", "ts-node"})
+_OPTIONS_WITH_VALUE = frozenset({"-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--env-file"})
+_SUBCOMMANDS = frozenset({"start", "serve", "dev"})
+# They pass their environment on and do nothing with it.
+_CARRIERS = frozenset(
+    {
+        "sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "busybox", "login", "su", "sudo", "doas", "sshd", "systemd",
+        "tmux", "screen", "script", "env", "nohup", "setsid", "tini", "dumb-init", "timeout", "watch", "make",
+    }
+)  # fmt: skip
+_FLAGS = {"--artifact": "OS_ARTIFACT_PATH", "-a": "OS_ARTIFACT_PATH", "--database": "OS_DATABASE_URL",
+          "-d": "OS_DATABASE_URL"}  # fmt: skip
+
+
+class Invocation(NamedTuple):
+    """A command line of the product: which product, the script, the subcommand and what follows it."""
+
+    product: str
+    script: str
+    subcommand: str
+    arguments: tuple[str, ...]
+
+
+def invocation(argv: Sequence[str]) -> Invocation | None:
+    """Recognise ``[node [options]] .../os start``, ``objectstack serve``, ``objectos``; None for anything else."""
+    if len(argv) == 1:  # a process that rewrote its title
+        argv = argv[0].split()
+    rest = list(argv)
+    if rest and posixpath.basename(rest[0]) in _INTERPRETERS:
+        del rest[0]
+        while rest and rest[0].startswith("-"):
+            del rest[: 2 if rest[0] in _OPTIONS_WITH_VALUE else 1]
+    if not rest:
+        return None
+    script, *following = rest
+    subcommand = next((word for word in following if not word.startswith("-")), "")
+    stem = posixpath.basename(script).partition(".")[0]
+    if stem == "objectos":
+        return Invocation(OBJECTOS, script, subcommand, tuple(following))
+    if subcommand not in _SUBCOMMANDS or not (stem in {"os", "objectstack"} or "/@objectstack/cli/" in script):
+        return None
+    return Invocation(OBJECTSTACK, script, subcommand, tuple(following))
+
+
+def carries(argv: Sequence[str]) -> bool:
+    """Tell whether a process only hands its environment on: a shell, a login, an init."""
+    return not argv or posixpath.basename(argv[0].partition(" ")[0]).lstrip("-").removesuffix(":") in _CARRIERS
+
+
+def is_told(names: Iterable[str]) -> bool:
+    """Tell whether the variables of a process are those of a runtime."""
+    return not TELLTALES.isdisjoint(names)
+
+
+def flags(arguments: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return what the command line itself sets, as (flag, the variable that it overrides, value)."""
+    found = []
+    for index, word in enumerate(arguments):
+        flag, equals, value = word.partition("=")
+        if flag in _FLAGS:
+            value = value if equals else "".join(arguments[index + 1 : index + 2])
+            found.append((flag, _FLAGS[flag], value))
+    return found
+
+
+def mode(environ_mode: str | None, called: Invocation | None) -> str:
+    """Return the mode whose .env files are read: ``dev`` and ``--dev`` mean development, silence means production."""
+    if called and (called.subcommand == "dev" or "--dev" in called.arguments):
+        return "development"
+    return environ_mode or "production"
+
+
+def package_files(script: str, directory: str) -> list[str]:
+    """Return where the package.json of a script may be, best first; ``directory`` is the working directory."""
+    path = posixpath.normpath(posixpath.join(directory, script))
+    above = [path]
+    while len(above) < 6 and above[-1] not in {"/", ""}:
+        above.append(posixpath.dirname(above[-1]))
+    bundled = "@objectstack/cli/package.json"
+    found = [posixpath.join(folder, "package.json") for folder in above[1:4]]
+    found += [posixpath.join(folder, bundled) for folder in above if posixpath.basename(folder) == "node_modules"]
+    found += [posixpath.join(folder, "lib/node_modules", bundled) for folder in above[2:3]]  # /usr/local/bin/os
+    return [*found, posixpath.join(directory, "node_modules", bundled)]
+
+
+class _Package(msgspec.Struct):
+    name: str = ""
+    version: str = ""
+
+
+def package(text: bytes) -> tuple[str, str] | None:
+    """Return the product and version that a package.json states; None when it is of something else, or malformed."""
+    try:
+        stated = msgspec.json.decode(text, type=_Package)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if stated.name == OBJECTSTACK:
+        return OBJECTSTACK, printable(stated.version)[:64]
+    return (OBJECTOS, printable(stated.version)[:64]) if posixpath.basename(stated.name) == "objectos" else None

@@ -1,0 +1,109 @@
+"""Evidence and policies for tests, built in one line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from airgap_check import policyfile, rulebook
+from airgap_check.address import Scope, parse
+from airgap_check.evidence import (
+    AnyRecord,
+    Clock,
+    Connection,
+    Endpoint,
+    Evidence,
+    Inspection,
+    PolicyReference,
+    Process,
+    Run,
+    Runtime,
+    Status,
+    Subject,
+    Tool,
+    endpoint,
+)
+from airgap_check.recording import collector_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airgap_check.policy import Policy
+    from airgap_check.rule import RuleSet
+
+STARTED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+COLLECTORS = ("environment", "sockets", "resolution", "listeners")
+RUNTIME = Runtime(product="ObjectOS", process=Process(pid=10, name="node"))
+
+
+def remote(address: str, port: int | None = None, scope: Scope | None = None) -> Endpoint:
+    parsed = parse(address)
+    assert parsed is not None
+    return endpoint(parsed, port, scope=scope)
+
+
+def connection(address: str, port: int | None = 443, **changes: Any) -> Connection:
+    scope = changes.pop("scope", None)
+    facts: dict[str, Any] = {
+        "netns": 1,
+        "protocol": "tcp",
+        "state": "ESTAB",
+        "direction": "outbound",
+        "local": remote("10.0.0.2"),
+        "remote": remote(address, port, scope),
+    }
+    return Connection(**{**facts, **changes})
+
+
+def inspection(
+    *records: AnyRecord,
+    status: Mapping[str, Status] | None = None,
+    runtime: bool = True,
+    extra: Sequence[Evidence] = (),
+) -> Inspection:
+    """Put records under their collectors, all of which saw everything unless told otherwise."""
+    everything = (*records, RUNTIME) if runtime else records
+    evidence = [
+        Evidence(
+            kind=collector,
+            status=(status or {}).get(collector, "complete"),
+            reason="as the test says" if (status or {}).get(collector) else "",
+            records=tuple(record for record in everything if collector_of(record) == collector),
+        )
+        for collector in COLLECTORS
+    ]
+    return Inspection(
+        tool=Tool(name="airgap-check", version="0", sha256="0" * 64),
+        subject=Subject(hostname="host", machine_id_hash=None, boot_id=None, kernel="Linux", scope="host"),
+        run=Run(uid=0, login_uid=None, sudo_user=None, capabilities=(), argv=("audit",)),
+        clock=Clock(synchronized=True, source="adjtimex"),
+        started=STARTED,
+        finished=STARTED,
+        policy=PolicyReference(path="policy.yaml", sha256="0" * 64, derived=False),
+        evidence=(*evidence, Evidence(kind="policy", status="complete"), *extra),
+    )
+
+
+def policy(*allow: Mapping[str, Any], **sections: Any) -> Policy:
+    """Check a policy as if it stood in a file; without entries it allows one database that no test uses."""
+    entries = [{"name": f"entry {number}", "role": "other", **entry} for number, entry in enumerate(allow)]
+    spare = [{"name": "spare", "role": "database", "cidr": "10.255.255.255/32", "ports": [1]}]
+    text = msgspec.json.encode({"version": 1, "allow": entries or spare, **sections})
+    kinds = {rule.id: rule.kind for rule in RULES.rules} if "waivers" in sections else {}
+    return policyfile.load("policy.yaml", text, kinds)
+
+
+class _Rules:
+    """The shipped rules, loaded when a test first needs them."""
+
+    _loaded: RuleSet | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if _Rules._loaded is None:
+            _Rules._loaded = rulebook.load()
+        return getattr(_Rules._loaded, name)
+
+
+RULES: Any = _Rules()

@@ -1,0 +1,162 @@
+"""The architecture, as a test: who may import whom, who may touch the outside, who may open a socket."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "airgap_check"
+NAME = "airgap_check"
+
+# From the bottom up: a module may import what stands before it, and its own line.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("redact", "address", "yamlfile"),
+    ("evidence",),
+    ("kernel", "recording"),
+    ("objectos", "names"),
+    ("collectors",),
+    ("finding",),
+    ("view",),
+    ("condition",),
+    ("rule",),
+    ("rulebook",),
+    ("policy",),
+    ("allowlist", "policyfile"),
+    ("objectos.derive", "survey"),
+    ("result",),
+    ("engine",),
+    ("reporters",),
+    ("host", "output", "explanation"),
+    ("audit",),
+    ("commands",),
+    ("cli",),
+    ("__main__",),
+)
+PURE = {
+    "engine", "result", "survey", "allowlist", "condition", "view", "finding", "evidence", "policy", "address", "rule",
+}  # fmt: skip
+OUTSIDE = {"os", "socket", "subprocess", "time", "sys", "pathlib", "random"}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _layer(module: str) -> int:
+    """Return the level of a module: the longest name in LAYERS that it is, or is inside of."""
+    names = [(name, level) for level, names in enumerate(LAYERS) for name in names]
+    fitting = [(len(name), level) for name, level in names if module == name or module.startswith(name + ".")]
+    assert fitting, f"{module} stands in no layer: place it in LAYERS"
+    return max(fitting)[1]
+
+
+def _imports(path: Path) -> set[str]:
+    """List every module that a file imports, type-checking blocks and functions included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            if node.module.partition(".")[0] == NAME:
+                found |= {f"{node.module}.{alias.name}" for alias in node.names if _is_module(node.module, alias.name)}
+    return found
+
+
+def _is_module(package: str, name: str) -> bool:
+    place = PACKAGE.parent.joinpath(*package.split("."), name)
+    return place.with_suffix(".py").exists() or place.is_dir()
+
+
+def _ours(path: Path) -> set[str]:
+    prefix = NAME + "."
+    return {name.removeprefix(prefix) for name in _imports(path) if name.startswith(prefix)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_module)
+def test_a_module_imports_only_from_below(path: Path) -> None:
+    module = _module(path)
+    if not module:
+        assert not _ours(path)
+        return
+    for imported in _ours(path):
+        same_place = imported.partition(".")[0] == module.partition(".")[0]
+        assert same_place or _layer(imported) < _layer(module), f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_the_middle_touches_nothing_outside(module: str) -> None:
+    roots = {name.partition(".")[0] for name in _imports(PACKAGE / f"{module}.py")}
+    assert not roots & OUTSIDE
+
+
+def test_reporters_know_only_findings_and_below() -> None:
+    for path in (PACKAGE / "reporters").glob("*.py"):
+        for imported in _ours(path):
+            assert imported.startswith("reporters") or _layer(imported) <= _layer("finding"), f"{path.name}: {imported}"
+
+
+def test_only_derive_knows_both_the_product_and_the_policy() -> None:
+    for folder in ("collectors", "kernel", "objectos", "names"):
+        for path in (PACKAGE / folder).glob("*.py"):
+            if path.name != "derive.py":
+                assert "policy" not in _ours(path), path.name
+
+
+def test_third_party_libraries_have_one_home() -> None:
+    homes = {
+        "dns": ("names",),
+        "rich": ("reporters.console_report",),
+        "yaml": ("yamlfile",),
+        "psutil": ("kernel", "collectors"),
+    }
+    for path in MODULES:
+        for root in {name.partition(".")[0] for name in _imports(path)} & homes.keys():
+            assert _module(path).startswith(homes[root]), f"{_module(path)} imports {root}"
+
+
+def test_the_complete_list_of_who_opens_sockets() -> None:
+    openers = {
+        _module(path)
+        for path in MODULES
+        if {"socket", "asyncio", "ssl"} & {n.partition(".")[0] for n in _imports(path)}
+    }
+    openers |= {_module(path) for path in MODULES if any(name.startswith("dns.query") for name in _imports(path))}
+    # sock_diag and rtnetlink speak to this kernel only (AF_NETLINK); names.query is the one sender
+    assert openers == {"kernel.sock_diag", "kernel.rtnetlink", "names.query"}
+
+
+def test_the_sender_is_called_by_the_resolution_collector_alone() -> None:
+    callers = {_module(path) for path in MODULES if "names.query" in _ours(path)}
+    assert callers == {"collectors.resolution"}
+
+
+def test_no_module_is_longer_than_the_design_allows_and_the_median_is_short() -> None:
+    lengths = {_module(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: length for name, length in lengths.items() if length > 300} == {}
+    assert sorted(lengths.values())[len(lengths) // 2] <= 120
+
+
+def test_broad_excepts_stand_in_cli_alone() -> None:
+    broad = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ExceptHandler) and (
+                node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception")
+            ):
+                broad.add(_module(path))
+    assert broad == {"cli"}
+
+
+def test_one_wall_clock_one_reader_of_argv_one_exit() -> None:
+    for path in MODULES:
+        text = path.read_text()
+        if _module(path) != "cli":
+            assert "datetime.now" not in text, path
+            assert "time.time(" not in text, path
+            assert "sys.argv" not in text, path
+            assert "sys.exit" not in text, path

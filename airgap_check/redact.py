@@ -227,7 +227,7 @@ def _scrub_argument(argument: str, *, is_header: bool) -> str:
     if (is_header or attached == "-H") and colon and _is_secret_parameter(name.strip(), ""):
         return f"{argument[: argument.index(':') + 1]} {REDACTED}"
     inner = argument.strip("\"'")
-    if inner != argument and inner:  # a quoted word of a command line inside an argument
+    if inner and argument[0] in "\"'":  # a quoted word of a command line inside an argument
         begin = argument.index(inner)
         return argument[:begin] + url(inner) + argument[begin + len(inner) :]
     return url(argument)

@@ -44,9 +44,8 @@ def _exposed(argv: Sequence[str]) -> Iterator[str]:
         name, equals, value = word.partition("=")
         if not equals and index + 1 < len(argv):
             value = argv[index + 1]
-        if _OPTION.fullmatch(name) and _names_secret(name) and _is_secret(value):
-            yield name
-        elif equals and _VARIABLE.fullmatch(name) and _names_secret(name) and _is_secret(value):
+        announces = _OPTION.fullmatch(name) or (equals and _VARIABLE.fullmatch(name))
+        if announces and _names_secret(name) and _is_secret(value):
             yield name
         elif _has_url_password(word):
             yield "URL"

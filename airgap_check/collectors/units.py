@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.kernel import foreign_path, procfs
 from airgap_check.objectos import unit_file
+from airgap_check.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,11 +41,12 @@ class Given(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What was read: the variables in force, how many files, and what could not be read or resolved."""
+    """What was read: the variables in force, how many files, what could not be read, and what we cannot know."""
 
     given: list[Given]
     files: int
     failures: list[str]
+    blind: list[str]
 
 
 def read(root: str = "") -> Reading:
@@ -56,7 +58,7 @@ def read(root: str = "") -> Reading:
         for unit in sorted({*fragments, *drop_ins})
         for found in reader.environment(unit, [*fragments.get(unit, ()), *_in_order(drop_ins.get(unit, {}))])
     ]
-    return Reading(given, reader.files, reader.failures)
+    return Reading(given, reader.files, reader.failures, reader.blind)
 
 
 def _in_order(drop_ins: dict[str, str]) -> Iterable[str]:
@@ -66,27 +68,25 @@ def _in_order(drop_ins: dict[str, str]) -> Iterable[str]:
 class _Reader:
     def __init__(self, root: str) -> None:
         self._root = root
+        self._folders = {os.path.realpath(root + folder): folder for folder in reversed(FOLDERS)}
         self.files = 0
         self.failures: list[str] = []
+        self.blind: list[str] = []
 
     def find(self) -> tuple[dict[str, list[str]], dict[str, dict[str, str]]]:
         """Return the file of each unit, and the drop-ins of each unit by name; whoever is first hides the rest."""
         fragments: dict[str, list[str]] = {}
         drop_ins: dict[str, dict[str, str]] = {}
-        for folder in self._distinct_folders():
+        for folder in reversed(self._folders.values()):  # /lib/systemd/system may be a link to /usr/lib's
             for entry in self._scan(folder):
                 if entry.name.endswith(_TYPES):
                     fragments.setdefault(entry.name, [] if self._is_alias(entry) else [f"{folder}/{entry.name}"])
-                elif entry.name.endswith(".d") and entry.name[:-2].endswith(_TYPES + ("service",)):
+                elif entry.name.endswith(".d") and entry.name[:-2].endswith((*_TYPES, "service")):
                     unit = drop_ins.setdefault(entry.name[:-2], {})
                     for file in self._scan(f"{folder}/{entry.name}"):
                         if file.name.endswith(".conf"):
                             unit.setdefault(file.name, f"{folder}/{entry.name}/{file.name}")
         return fragments, drop_ins
-
-    def _distinct_folders(self) -> list[str]:
-        """Leave out /lib/systemd/system where /lib is a link to /usr/lib."""
-        return list({os.path.realpath(self._root + folder): folder for folder in reversed(FOLDERS)}.values())[::-1]
 
     def _scan(self, folder: str) -> list[os.DirEntry[str]]:
         try:
@@ -103,8 +103,7 @@ class _Reader:
         if not entry.is_symlink():
             return False
         target = os.path.realpath(entry.path)
-        folders = {os.path.realpath(self._root + folder) for folder in FOLDERS}
-        return os.path.dirname(target) in folders and os.path.basename(target) != entry.name
+        return os.path.dirname(target) in self._folders and os.path.basename(target) != entry.name
 
     def environment(self, unit: str, paths: Iterable[str]) -> list[Given]:
         """Return the variables of one unit after every override, in the order of their names."""
@@ -127,18 +126,22 @@ class _Reader:
                 for name, value, line in unit_file.environment_file(self._text(path)):
                     assigned[name] = Given(unit, name, value, path, line)
         return [
-            given for name, given in sorted(assigned.items()) if name not in unset and f"{name}={given.value}" not in unset
+            given
+            for name, given in sorted(assigned.items())
+            if name not in unset and f"{name}={given.value}" not in unset
         ]
 
     def _expand(self, unit: str, pattern: str) -> list[str]:
         """Return the files that an EnvironmentFile= names; a leading minus means that it may be missing."""
         path = pattern.removeprefix("-")
+        for specifier, meaning in (("%n", unit), ("%N", unit.rpartition(".")[0]), ("%p", unit.rpartition(".")[0])):
+            path = path.replace(specifier, meaning) if "@" not in unit else path
         if "%" in path:
-            self.failures.append(f"{unit}: EnvironmentFile={pattern} depends on a specifier")
+            self.blind.append(f"EnvironmentFile={printable(pattern)} of {printable(unit)}: specifiers are not expanded")
             return []
         if not glob.has_magic(path):
             return [path]
-        return sorted(found.removeprefix(self._root) for found in glob.glob(self._root + path))  # noqa: PTH207
+        return sorted(found.removeprefix(self._root) for found in glob.glob(self._root + path))
 
     def _unit_text(self, path: str) -> str:
         """Return a unit file; only root can put one there, so it is opened as any file, but never waited for."""
@@ -152,7 +155,10 @@ class _Reader:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # masked by a link to /dev/null
                 return ""
             self.files += 1
-            return os.read(descriptor, _LIMIT).decode(errors="replace")
+            data = os.read(descriptor, _LIMIT + 1)
+            if len(data) > _LIMIT:
+                self.failures.append(f"{path}: more than {_LIMIT} bytes")
+            return data[:_LIMIT].decode(errors="replace")
         finally:
             os.close(descriptor)
 

@@ -1,13 +1,12 @@
 """Names the workload behind a control group: a systemd unit, a container, or the bare cgroup.
 
 Source: cgroups(7), systemd.slice(5) and the naming of the container runtimes: docker, podman (libpod), containerd and
-CRI-O, each under its systemd and its cgroupfs driver, and kubelet's pods.
+CRI-O, each under its systemd and its cgroupfs driver, LXC, and kubelet's pods.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 from airgap_check.evidence import Workload
@@ -19,29 +18,125 @@ if TYPE_CHECKING:
 
 _LONGEST = 4096
 _UNITS = (".service", ".scope", ".socket", ".mount")
-# docker-ID.scope, cri-containerd-ID.scope, SLICE:cri-containerd:ID, or the bare ID of the cgroupfs drivers
-_CONTAINER = re.compile(r"(?:(?P<runtime>[a-z-]{1,32})-|[^/]{1,255}:)?(?P<id>[0-9a-f]{64})(?:\.scope)?")
-_POD = re.compile(r"(?:kubepods.{0,32}-)?pod(?P<uid>[0-9a-f]{8}(?:[-_]?[0-9a-f]{4}){3}[-_]?[0-9a-f]{12})(?:\.slice)?")
-_MANAGER = re.compile(r"user@[0-9]{1,10}\.service")
+_HEXADECIMAL = frozenset("0123456789abcdef")
+_LXC = "lxc.payload."
 
 
 def workload_of(path: str) -> Workload | None:
     """Return the workload of a cgroup path, as /proc/PID/cgroup shows it; None for the root cgroup.
 
-    A container wins over the units inside it: its processes can name those as they like. Of nested units the innermost
-    one is the name, and all of them are the id, because a user's manager runs units that the user named.
+    A container wins over the units inside it, which its processes name as they like. Of nested units the innermost one
+    is the name and all of them together are the id: a user's manager, too, runs units that the user named.
     """
     parts = [part for part in path[:_LONGEST].removesuffix(" (deleted)").split("/") if part not in {"", ".", ".."}]
     if not parts:
         return None
-    pod = next((uid for part in parts if (uid := _pod(part))), None)
-    container = next((identifier for part in reversed(parts) if (identifier := _container(part))), None)
+    pod = next((uid for part in reversed(parts) if (uid := _pod(part))), None)
+    container = next((found for part in reversed(parts) if (found := _container(part))), None)
     if container:
         return Workload(kind="container", id=container, name=container, pod=pod)
-    units = [printable(part) for part in parts if part.endswith(_UNITS)]
-    if len(units) > 1 and units[-1] == "init.scope":
-        units.pop()  # of a user's manager; the bare name would be that of process 1
-    if units and not pod:
-        return Workload(kind="unit", id="/".join(units), name=units[-1])
+    units = _units(parts)
+    if units:
+        return Workload(kind="unit", id="/".join(units), name=units[-1], pod=pod)
     bare = printable("/" + "/".join(parts))
     return Workload(kind="cgroup", id=bare, name=bare, pod=pod)
+
+
+def _container(part: str) -> str | None:
+    """Return the container that ``docker-ID.scope``, ``SLICE:cri-containerd:ID`` or the bare 64 digits stand for."""
+    if part.startswith(_LXC) and len(part) > len(_LXC):
+        return printable(part.removeprefix(_LXC))
+    runtime, _, identifier = part.removesuffix(".scope").rpartition(":")[2].rpartition("-")
+    if len(identifier) == 64 and _HEXADECIMAL.issuperset(identifier) and not runtime.endswith("conmon"):
+        return identifier[:12]
+    return None  # conmon is podman's and CRI-O's guardian of a container, outside it
+
+
+def _pod(part: str) -> str | None:
+    """Return the uid of the pod that ``podUID`` or ``kubepods-burstable-podUID.slice`` stands for."""
+    prefix, found, uid = part.partition(":")[0].removesuffix(".slice").rpartition("pod")
+    digits = uid.replace("_", "").replace("-", "")
+    # The uid of a static pod is a hash without hyphens.
+    if not found or (prefix and "kubepods" not in prefix) or len(digits) != 32 or not _HEXADECIMAL.issuperset(digits):
+        return None
+    return uid.replace("_", "-")
+
+
+def _units(parts: list[str]) -> list[str]:
+    units: list[str] = []
+    for part in parts:
+        if not part.endswith(_UNITS) or (part == "init.scope" and units):
+            continue  # a user's manager runs in an init.scope; the bare name would be that of process 1
+        units.append(printable(part))
+        if part.startswith("machine-"):
+            break  # a guest of its own (systemd-nspawn), which names its units itself
+    return units
+
+
+def of_process(pid: int) -> Workload | None:
+    """Return the workload that a process belongs to; None for the root cgroup and for a process that has gone.
+
+    The unified hierarchy is asked first, then systemd's own, then any other that says more than the root.
+    """
+    try:
+        text = procfs.read(pid, "cgroup").decode(errors="replace")
+    except OSError:
+        return None
+    return next(filter(None, map(workload_of, paths(text))), None)
+
+
+def paths(text: str) -> list[str]:
+    """Return the paths of a /proc/PID/cgroup (``hierarchy:controllers:path`` a line), the most telling first."""
+    found = []
+    for line in text.split("\n"):
+        fields = line.split(":", 2)
+        if len(fields) == 3:
+            found.append((fields[0] != "0", fields[1] != "name=systemd", fields[2]))
+    return [path for *_, path in sorted(found, key=lambda entry: entry[:2])]
+
+
+class Cgroups:
+    """The control groups of the unified hierarchy by id, which is the inode of their directory; read at first use."""
+
+    def __init__(self) -> None:
+        self._paths: dict[int, str] | None = None
+        self._workloads: dict[int, Workload | None] = {}
+
+    def workload(self, number: int) -> Workload | None:
+        """Return the workload of a cgroup; None for the root cgroup, and for one that has gone or cannot be seen."""
+        if self._paths is None:
+            self._paths = dict(_directories())
+        if number not in self._workloads:
+            self._workloads[number] = workload_of(self._paths.get(number, ""))
+        return self._workloads[number]
+
+
+def _directories() -> Iterator[tuple[int, str]]:
+    """Iterate over the cgroups below the mount of cgroup2, wherever that is: in a hybrid hierarchy it is not on top."""
+    try:
+        mounts = mountinfo.parse(procfs.read(os.getpid(), "mountinfo", 1 << 26), "cgroup2")
+    except OSError:
+        return
+    for mount in mounts:
+        try:
+            top = os.stat(mount.point)
+        except OSError:
+            continue
+        if top.st_dev == mount.device:  # else something else is mounted over it
+            yield top.st_ino, mount.root
+            yield from _below(mount.point, mount.root.rstrip("/"))
+            return
+
+
+def _below(point: str, root: str) -> Iterator[tuple[int, str]]:
+    todo = [""]
+    while todo:
+        here = todo.pop()
+        try:
+            with os.scandir(point + here) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(f"{here}/{entry.name}")
+                        yield entry.inode(), f"{root}{here}/{entry.name}"
+        except OSError:
+            continue  # removed meanwhile

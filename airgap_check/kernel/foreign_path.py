@@ -39,7 +39,7 @@ class Mount(NamedTuple):
 
 def mounts(pid: int) -> list[Mount]:
     """Return the mounts that a process sees, below its own root, in the order they were made."""
-    with open(f"/proc/{pid}/mountinfo", "rb") as file:  # noqa: PTH123  (bytes: a mount point may be in any encoding)
+    with open(f"/proc/{pid}/mountinfo", "rb") as file:
         lines = os.fsdecode(file.read()).splitlines()
     found = []
     for line in lines:
@@ -94,14 +94,14 @@ def _refuse_remote(mount: Mount | None, path: str) -> None:
 
 def _mount_id(descriptor: int) -> int:
     """Return the mount of a descriptor; unlike statfs(2) this asks no server."""
-    with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:  # noqa: PTH123
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
         match = re.search(rb"^mnt_id:\s*(\d+)", file.read(), re.MULTILINE)
     return int(match[1]) if match else -1
 
 
 def _open_in_root(root: int, path: str) -> int:
     """Resolve with openat2(2); by hand where the kernel (before 5.6) or a seccomp filter does not know it."""
-    import ctypes  # noqa: PLC0415  (start-up time)
+    import ctypes
 
     how = (ctypes.c_uint64 * 3)(_LOCATE, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     libc = ctypes.CDLL(None, use_errno=True)

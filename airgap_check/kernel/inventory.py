@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import sys
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airgap_check.kernel.netns import Namespace
+    from airgap_check.kernel.rtnetlink import InterfaceAddress
     from airgap_check.kernel.sock_diag import Row
 
 T = TypeVar("T")
@@ -77,6 +79,10 @@ def take(found: tuple[list[Namespace], list[str]], deadline: float | None) -> In
 
     ``deadline`` is in seconds of the monotonic clock; past it the inventory says what is missing.
     """
+    if sys.platform != "linux":
+        from airgap_check.kernel import portable
+
+        return portable.take()
     namespaces, failures = found
     modules = _diag_modules()
     refusals = Refusals()
@@ -95,7 +101,7 @@ def take(found: tuple[list[Namespace], list[str]], deadline: float | None) -> In
     return Inventory(
         namespaces=tuple(stock.values()),
         initial=_initial(namespaces),
-        owners=Owners(walk, Cgroups()),
+        owners=Owners(walk.holder, Cgroups()),
         failures=(*failures, *walk.failures, *refusals.sentences()),
         modules=tuple(sorted(_diag_modules() - modules)),
     )
@@ -112,6 +118,8 @@ def _without_garbage_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
 def _read(namespace: Namespace, refusals: Refusals) -> NamespaceSockets | None:
     """Read one namespace; None when it has gone, or may not be joined (which is a refusal)."""
     try:
@@ -140,8 +148,8 @@ def _look_around(namespace: Namespace, refusals: Refusals) -> NamespaceSockets:
     for name in ("raw", "icmp"):
         tables[name] = attempt(f"the {name} sockets", partial(_optional, partial(proc_net.read, name)), [])
     tables["packet"] = attempt("the packet sockets", partial(_optional, proc_net.read_packet), [])
-    addresses = attempt("the addresses", rtnetlink.addresses, [])
-    in_use = attempt("the protocols", proc_net.sockets_in_use, {})
+    addresses: list[InterfaceAddress] = attempt("the addresses", rtnetlink.addresses, [])
+    in_use: dict[str, int] = attempt("the protocols", proc_net.sockets_in_use, {})
     return NamespaceSockets(
         namespace=namespace,
         tables=tables,
@@ -154,7 +162,7 @@ def _look_around(namespace: Namespace, refusals: Refusals) -> NamespaceSockets:
 
 
 def _transport_table(name: str) -> list[Row]:
-    """Read a table over netlink, or from /proc, which tells the same: the module may be missing or netlink forbidden."""
+    """Read a table over netlink, or from /proc, which tells the same, where that is missing or forbidden."""
     try:
         with sock_diag.connect() as channel:
             return sock_diag.read(channel, _DIAG[name])
@@ -209,7 +217,7 @@ def _initial(namespaces: list[Namespace]) -> int:
 def _diag_modules() -> set[str]:
     """Return the diag modules that are loaded; a kernel without modules has none to load."""
     try:
-        with open("/proc/modules", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+        with open("/proc/modules", encoding="ascii", errors="replace") as file:
             return {name for line in file if (name := line.partition(" ")[0]).endswith("_diag")}
     except OSError:
         return set()

@@ -80,7 +80,7 @@ def _memberships(pid: int) -> Iterator[tuple[int, str]]:
         yield _inode(next(iter(seen))), link
     except FileNotFoundError:
         pass  # the first thread has ended; others may run on
-    if os.stat(f"/proc/{pid}/task").st_nlink <= _ALONE:  # noqa: PTH116  (a hot path, and pathlib is not)
+    if os.stat(f"/proc/{pid}/task").st_nlink <= _ALONE:
         return
     for thread in os.listdir(f"/proc/{pid}/task"):
         link = f"/proc/{pid}/task/{thread}/ns/net"
@@ -138,7 +138,7 @@ def inside(namespace: Namespace, work: Callable[[], T]) -> T:
 def own_inode() -> int:
     """Return the inode of the network namespace of the calling thread; 0 where the kernel shows none."""
     try:
-        return os.stat(_OURS).st_ino  # noqa: PTH116
+        return os.stat(_OURS).st_ino
     except OSError:
         return 0
 
@@ -167,7 +167,7 @@ def _open(namespace: Namespace) -> int:
 def _checked(descriptor: int, inode: int) -> int:
     """Return a descriptor of this namespace as it is; close any other and raise FileNotFoundError."""
     status = os.fstat(descriptor)
-    if status.st_ino == inode and status.st_dev == os.stat(_OURS).st_dev:  # noqa: PTH116
+    if status.st_ino == inode and status.st_dev == os.stat(_OURS).st_dev:
         return descriptor
     os.close(descriptor)
     raise FileNotFoundError(errno.ENOENT, "the network namespace has gone")

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from airgap_check.kernel.refusal import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
+    from collections.abc import Iterable
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_LINK = b"socket:[%d]"
 # What can talk to the network; UNIX and NETLINK sockets, the bulk of what no table of ours lists, cannot.
 _NETWORKED = frozenset({
     b"TCP", b"TCPv6", b"UDP", b"UDPv6", b"UDP-Lite", b"UDPLITEv6", b"MPTCP", b"MPTCPv6", b"RAW", b"RAWv6", b"PING",
@@ -55,7 +56,7 @@ class OpenSockets:
     def walk(self, pids: Iterable[int], inodes: Iterable[int], deadline: float | None) -> None:
         """Look at every open file of these processes; ``inodes`` are the sockets that the tables list."""
         refusals = Refusals()
-        known = {_link(inode) for inode in inodes}
+        known = set(map(_LINK.__mod__, inodes))
         # The last one found wins. Where init opened a socket for a service, the service is the one to name.
         order = sorted(pids, key=lambda pid: (pid != 1, -pid))
         for number, pid in enumerate(order):
@@ -67,8 +68,9 @@ class OpenSockets:
             except OSError:
                 refusals.process("may not read the open files of a process", pid)
                 continue
-            self._holders.update(dict.fromkeys(links.keys() & known, pid))
-            for link in links.keys() - known:
+            others = links.keys() - known
+            self._holders.update(dict.fromkeys(links.keys() - others if others else links, pid))
+            for link in others:
                 if link.startswith(b"socket:["):
                     inode = int(link[8:-1])
                     self.strangers[inode] = Stranger(inode, pid, f"{directory.decode()}/{links[link].decode()}")
@@ -76,7 +78,7 @@ class OpenSockets:
 
 
 def _link(inode: int) -> bytes:
-    return b"socket:[%d]" % inode
+    return _LINK % inode
 
 
 def _links(pid: int) -> tuple[bytes, dict[bytes, bytes]]:

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 from airgap_check.kernel import cgroup, procfs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airgap_check.evidence import Process, Workload
     from airgap_check.kernel.netns import Namespace
-    from airgap_check.kernel.open_sockets import OpenSockets
 
 _MEMBERS = 4096  # a namespace with more processes than this runs more than one workload
 
 
 class Owners:
-    """The owners of the sockets of one inventory."""
+    """The owners of the sockets of one inventory; ``holder`` says which process holds the socket of an inode."""
 
-    def __init__(self, sockets: OpenSockets, cgroups: cgroup.Cgroups) -> None:
-        self._sockets = sockets
+    def __init__(self, holder: Callable[[int], int | None], cgroups: cgroup.Cgroups) -> None:
+        self._holder = holder
         self._cgroups = cgroups
         self._processes: dict[int, Process | None] = {}
         self._workloads: dict[int, Workload | None] = {}
@@ -26,7 +27,7 @@ class Owners:
 
     def pid(self, inode: int) -> int | None:
         """Return the process that holds a socket; None where none does, or we may not see it."""
-        return self._sockets.holder(inode) if inode else None
+        return self._holder(inode) if inode else None
 
     def process(self, pid: int) -> Process | None:
         """Describe a process; None when it has vanished."""

@@ -26,10 +26,10 @@ def read(name: str) -> list[Row]:
     A kernel without IPv6 has no second table, and that is no gap. Raises OSError: FileNotFoundError when there is no
     first table either, EBADMSG for a table that makes no sense.
     """
-    with open(_HERE + name, "rb") as file:  # noqa: PTH123  (a hot path, and pathlib is not)
+    with open(_HERE + name, "rb") as file:
         rows = parse(file, socket.AF_INET)
     try:
-        with open(_HERE + name + "6", "rb") as file:  # noqa: PTH123
+        with open(_HERE + name + "6", "rb") as file:
             return rows + parse(file, socket.AF_INET6)
     except FileNotFoundError:
         return rows
@@ -37,13 +37,13 @@ def read(name: str) -> list[Row]:
 
 def read_packet() -> list[Row]:
     """Return the packet sockets; raises FileNotFoundError where the kernel has none."""
-    with open(_HERE + "packet", "rb") as file:  # noqa: PTH123
+    with open(_HERE + "packet", "rb") as file:
         return parse_packet(file)
 
 
 def local_port_range() -> range:
     """Return the ports that the kernel picks from when nobody asked for one (ip(7)); raises OSError."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range", "rb") as file:  # noqa: PTH123
+    with open("/proc/sys/net/ipv4/ip_local_port_range", "rb") as file:
         words = file.read(64).split()
     if len(words) != 2 or not all(word.isdigit() for word in words):
         raise OSError(errno.EBADMSG, "the range of local ports makes no sense")
@@ -52,7 +52,7 @@ def local_port_range() -> range:
 
 def sockets_in_use() -> dict[str, int]:
     """Return how many sockets of each protocol this namespace holds, by the kernel's name of the protocol."""
-    with open(_HERE + "protocols", "rb") as file:  # noqa: PTH123
+    with open(_HERE + "protocols", "rb") as file:
         return parse_protocols(file)
 
 

@@ -18,12 +18,14 @@ from airgap_check.redact import command, printable
 _CHUNK = 1 << 16
 _COMMAND_LENGTH = 512
 _ARGUMENTS, _ARGUMENT_LENGTH = 64, 4096  # enough for those 512 characters; a command line may have megabytes
+_HIDING = frozenset({"hidepid=2", "hidepid=invisible", "hidepid=4", "hidepid=ptraceable"})
+_CAP_SYS_PTRACE = 1 << 19  # include/uapi/linux/capability.h
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 
 
 def pids() -> list[int]:
     """Return the process ids that /proc lists, sorted."""
-    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208  (names only)
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
 def read(pid: int, name: str, limit: int = 1 << 20) -> bytes:
@@ -80,9 +82,22 @@ def parent(pid: int) -> int:
         return 0
 
 
+def hides_processes() -> bool:
+    """Tell whether /proc may leave out other users' processes (the mount option hidepid, proc(5))."""
+    try:
+        mounted = read(os.getpid(), "mounts").decode(errors="replace").splitlines()
+        status = read(os.getpid(), "status").decode(errors="replace")
+    except OSError:
+        return False
+    options = [fields[3] for line in mounted if len(fields := line.split()) > 3 and fields[1:3] == ["/proc", "proc"]]
+    hidden = any(option in _HIDING for option in (options[-1].split(",") if options else ()))
+    capabilities = int(status.partition("CapEff:")[2].split(None, 1)[0], 16)
+    return hidden and not capabilities & _CAP_SYS_PTRACE
+
+
 def describe(pid: int) -> Process | None:
     """Say who a process is, its command line redacted and cut at 512 characters; None when it has vanished."""
-    import psutil  # noqa: PLC0415  (start-up time: only for processes with something to say)
+    import psutil
 
     try:
         process = psutil.Process(pid)

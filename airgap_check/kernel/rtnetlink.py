@@ -39,18 +39,20 @@ class InterfaceAddress(NamedTuple):
 
 def addresses() -> list[InterfaceAddress]:
     """Return the addresses in the network namespace of the calling thread; raises OSError."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _list_addresses()
+        except InterruptedError:  # an address came or went while the kernel listed them
+            continue
+    return _list_addresses()
+
+
+def _list_addresses() -> list[InterfaceAddress]:
+    found: list[InterfaceAddress] = []
     request = netlink.dump_request(_GET_ADDRESS, _HEADER.pack(socket.AF_UNSPEC, 0, 0, 0, 0))
-    for attempt in range(_ATTEMPTS):
-        found: list[InterfaceAddress] = []
-        with netlink.connect(_NETLINK_ROUTE) as channel:
-            try:
-                netlink.dump(channel, request, lambda data: parse(data, found))
-            except InterruptedError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                continue
-            return found
-    raise AssertionError("unreachable")
+    with netlink.connect(_NETLINK_ROUTE) as channel:
+        netlink.dump(channel, request, lambda data: parse(data, found))
+    return found
 
 
 def parse(data: netlink.Bytes, found: list[InterfaceAddress]) -> bool:

@@ -15,13 +15,13 @@ _SYS_PIDFD_GETFD = 438  # one number on every architecture (include/uapi/asm-gen
 
 @lru_cache(maxsize=1)
 def _libc() -> ctypes.CDLL:
-    import ctypes  # noqa: PLC0415  (start-up time: only where there is a foreign namespace)
+    import ctypes
 
     return ctypes.CDLL(None, use_errno=True)
 
 
 def _fail() -> OSError:
-    import ctypes  # noqa: PLC0415  (as above)
+    import ctypes
 
     number = ctypes.get_errno()
     return OSError(number, os.strerror(number))

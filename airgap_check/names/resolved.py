@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 STUBS = frozenset({"127.0.0.53", "127.0.0.54"})  # systemd-resolved.service(8): the full stub, and the proxy-only one
 _FOLDERS = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")  # the first has priority
-_STATE = "/run/systemd/resolve/resolv.conf"
+STATE = "/run/systemd/resolve/resolv.conf"
 # networkd writes what a link was given; resolved keeps what others (NetworkManager, resolvectl) told it.
 _LINKS = (("/run/systemd/netif/links", "DNS"), ("/run/systemd/resolve/netif", "SERVERS"))
 _SERVERS = 256
@@ -143,12 +143,12 @@ def _runtime(root: Root) -> list[Upstream]:
     """Return the servers in use now: of the host, and of each link."""
     found: list[Upstream] = []
     try:
-        text = root.read(_STATE)
+        text = root.read(STATE)
     except OSError as error:
-        found.append(unreadable(f"{_STATE} (what systemd-resolved uses now)", error))
+        found.append(unreadable(f"{STATE} (what systemd-resolved uses now)", error))
     else:
         if any(line.startswith("nameserver") for line in text.split("\n")):
-            found += nameservers(resolv_conf.parse(text), _STATE)
+            found += nameservers(resolv_conf.parse(text), STATE)
     for folder, key in _LINKS:
         try:
             for name in names_or_none(root, folder):

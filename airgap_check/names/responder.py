@@ -7,17 +7,17 @@ A rule of the packet filter that redirects queries elsewhere is not seen.
 from __future__ import annotations
 
 import os
-import struct
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.address import Address, parse, unwrap
-from airgap_check.kernel import procfs
+from airgap_check.kernel import proc_net, procfs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 _TABLE_LIMIT = 1 << 25
+_INET, _INET6 = 2, 10  # include/linux/socket.h; nothing here may open a socket
 _ANY = frozenset({IPv4Address(0), IPv6Address(0)})
 
 
@@ -56,7 +56,8 @@ class Responders:
         inner = unwrap(address).address
         if inner.is_loopback or inner in _ANY:
             return self._in_namespace(netns, inner, port)
-        for other in sorted(self._processes, key=lambda inode: inode != netns):
+        near = [netns] if inner.is_link_local and inner.version == 6 else self._processes  # fe80::1 is everywhere
+        for other in sorted(near, key=lambda inode: inode != netns):
             found = self._in_namespace(other, inner, port)
             if found:
                 return found
@@ -83,14 +84,9 @@ class Responders:
     def _read_table(self, netns: int) -> list[Socket] | None:
         for pid in self._processes.get(netns, ()):
             try:
-                sockets = list(udp_sockets(procfs.read(pid, "net/udp", _TABLE_LIMIT)))
+                return [*_sockets(pid, "net/udp", _INET), *_sockets(pid, "net/udp6", _INET6)]
             except OSError:
                 continue
-            try:
-                sockets += udp_sockets(procfs.read(pid, "net/udp6", _TABLE_LIMIT))
-            except OSError:  # no IPv6
-                return sockets
-            return sockets
         return None
 
     def _owns(self, netns: int, address: Address) -> bool:
@@ -115,19 +111,16 @@ class Responders:
         return _describe(netns, pids[0]) if len(pids) == 1 else Responder(netns)
 
 
-def udp_sockets(table: bytes) -> Iterator[Socket]:
-    """Yield the sockets of /proc/net/udp or udp6: addresses are hexadecimal words in the host's byte order."""
-    for line in table.split(b"\n")[1:]:
-        fields = line.split()
-        if len(fields) < 10:
-            continue
-        text, _, port = fields[1].partition(b":")
-        try:
-            raw = struct.pack(f"={len(text) // 8}I", *(int(text[at : at + 8], 16) for at in range(0, len(text), 8)))
-            address = unwrap(IPv6Address(raw)).address if len(raw) == 16 else IPv4Address(raw)
-            yield Socket(address, int(port, 16), int(fields[9]))
-        except (ValueError, struct.error):
-            continue
+def _sockets(pid: int, name: str, family: int) -> list[Socket]:
+    """Return the UDP sockets of a process's namespace; a kernel without IPv6 has no second table."""
+    try:
+        table = procfs.read(pid, name, _TABLE_LIMIT)
+    except FileNotFoundError:
+        if family == _INET6:
+            return []
+        raise
+    rows = proc_net.parse(table.splitlines(keepends=True), family)
+    return [Socket(unwrap(ip_address(row.local)).address, row.local_port, row.inode) for row in rows]
 
 
 def trie_addresses(trie: bytes) -> set[Address]:

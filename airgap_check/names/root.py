@@ -1,4 +1,4 @@
-"""Reads configuration files below a root: that of a process, or a folder in a test."""
+"""Reads configuration files below a root: our own, or that of another process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Protocol
 
 from airgap_check.kernel import foreign_path, procfs
+
 LIMIT = 1 << 22  # a configuration with a block list of domains has megabytes
 _ENTRIES = 1024
 
@@ -54,7 +55,7 @@ class ProcessRoot:
 
 
 class FolderRoot:
-    """Files below a folder, which the caller trusts: where there is no /proc, and in tests."""
+    """Files below a folder that the caller trusts: our own root."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder

@@ -30,14 +30,15 @@ _PORT_TEXTS = """
 """
 _PORTS = {name: int(port) for name, port in re.findall(r"(\S+)\s+(\d+)", _PORT_TEXTS)}
 # A place on this machine, or none at all: a bucket has a region, an account and no host.
-_PLACELESS = frozenset(
-    ("file memory mem sqlite sqlite3 duckdb unix http+unix unixgram data blob about mailto urn stdio node npm workspace"
-     " s3 s3a s3n gs gcs az azure arn pipe fd systemd docker-image oci-layout dir").split()
-)  # fmt: skip
+_PLACELESS_SCHEMES = """
+    file memory mem sqlite sqlite3 duckdb h2 derby hsqldb unix http+unix unixgram data blob about mailto urn stdio node npm workspace
+    s3 s3a s3n gs gcs az azure arn pipe fd systemd docker-image oci-layout dir
+"""
+_PLACELESS = frozenset(_PLACELESS_SCHEMES.split())
 _WEB = frozenset({"http", "https", "ws", "wss", "ftp"})
 _HOST_PARAMETERS = frozenset({"host", "hostaddr", "server", "servername", "endpoint", "endpoint_url", "syncurl"})
 _FILES = (".db", ".sqlite", ".sqlite3", ".json", ".sock", ".mjs", ".js")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]{0,40}):")
+_SCHEME = re.compile(r"((?:r2dbc:|jdbc:)?[A-Za-z][A-Za-z0-9+._-]{0,40}):")
 _NEXT_URL = re.compile(r"[,;\s|]+(?=(?:jdbc:)?[A-Za-z][A-Za-z0-9+._-]{0,40}://)")
 _LABEL = re.compile(r"[\w-]{1,63}\Z")
 
@@ -58,6 +59,20 @@ def parse(text: str, *, port: int | None = None) -> tuple[Endpoint, ...]:
     else:
         found = list(_without_slashes(bare, port))
     return tuple(dict.fromkeys(found))
+
+
+def is_malformed(text: str) -> bool:
+    """Tell whether a text is neither an endpoint nor a place on this machine: a template, a port that is none."""
+    bare = text.strip().strip("\"'`").strip()
+    scheme = _SCHEME.match(bare)
+    if not bare or parse(bare) or keyword_string.is_one(bare) or (scheme and _family(scheme[1]) in _PLACELESS):
+        return False
+    if "://" not in bare:
+        return (
+            not bare.startswith(("/", "./", "../", "~", ":")) and not bare.lower().endswith(_FILES) and "/" not in bare
+        )
+    host = re.split(r"[/?#]", bare.partition("://")[2], maxsplit=1)[0].rpartition("@")[2].lower()
+    return bool(host) and not host.startswith("%2f")
 
 
 def _nested(host: str, port: int | None) -> Iterable[Endpoint]:
@@ -144,10 +159,10 @@ def _without_slashes(text: str, port: int | None) -> Iterator[Endpoint]:
     rest = text[scheme.end() :] if scheme else ""
     if family in _PLACELESS:
         return
-    if scheme and family == "jdbc":  # jdbc:oracle:thin:user/password@host:1521:sid
+    if scheme and scheme[1].lower().startswith("jdbc:"):  # jdbc:oracle:thin:user/password@host:1521:sid
         for host in rest.rpartition("@")[2].split(","):
             parts = host.lstrip("/").split("/", maxsplit=1)[0].split(":")
-            yield from _host_list(":".join(parts[:2]), _PORTS.get(rest.partition(":")[0], port))
+            yield from _host_list(":".join(parts[:2]), _PORTS.get(family, port))
     elif scheme and keyword_string.is_one(rest):  # PHP's pgsql:host=a;port=1
         for host, at in keyword_string.hosts(rest):
             yield from _host_list(host, at or _PORTS.get("postgresql" if family == "pgsql" else family, port))
@@ -205,7 +220,11 @@ def _endpoint(host: str, port: int | None) -> Endpoint | None:
     if address:
         return endpoint(address, port)
     labels = name.split(".")
-    if len(name) > 253 or not all(_LABEL.match(label) for label in labels) or re.match(r"(?:\d+|0x[\da-f]*)\Z", labels[-1]):
+    if (
+        len(name) > 253
+        or not all(_LABEL.match(label) for label in labels)
+        or re.match(r"(?:\d+|0x[\da-f]*)\Z", labels[-1])
+    ):
         return None
     local = labels[-1] == "localhost"
     return Endpoint(name=name, port=port, scope="loopback" if local else "unknown")

@@ -22,7 +22,9 @@ TELLTALES = frozenset(
     }
 )  # fmt: skip
 _INTERPRETERS = frozenset({"node", "nodejs", "bun", "deno", "tsx", "ts-node"})
-_OPTIONS_WITH_VALUE = frozenset({"-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--env-file"})
+_OPTIONS_WITH_VALUE = frozenset(
+    {"-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--env-file"}
+)
 _SUBCOMMANDS = frozenset({"start", "serve", "dev"})
 # They pass their environment on and do nothing with it.
 _CARRIERS = frozenset(
@@ -46,23 +48,33 @@ class Invocation(NamedTuple):
 
 def invocation(argv: Sequence[str]) -> Invocation | None:
     """Recognise ``[node [options]] .../os start``, ``objectstack serve``, ``objectos``; None for anything else."""
-    if len(argv) == 1:  # a process that rewrote its title
-        argv = argv[0].split()
-    rest = list(argv)
+    rest = _from_script(argv)
+    if not rest:
+        return None
+    name, *following = rest
+    subcommand = next((word for word in following if not word.startswith("-")), "")
+    stem = posixpath.basename(name).partition(".")[0]
+    if stem == "objectos":
+        return Invocation(OBJECTOS, name, subcommand, tuple(following))
+    if subcommand not in _SUBCOMMANDS or not (stem in {"os", "objectstack"} or "/@objectstack/cli/" in name):
+        return None
+    return Invocation(OBJECTSTACK, name, subcommand, tuple(following))
+
+
+def script(argv: Sequence[str]) -> str | None:
+    """Return the script that a JavaScript interpreter runs, or None when this is no interpreter with a script."""
+    rest = _from_script(argv)
+    return rest[0] if rest and rest[0] != argv[0] else None
+
+
+def _from_script(argv: Sequence[str]) -> list[str]:
+    """Return a command line without the interpreter before the script."""
+    rest = argv[0].split() if len(argv) == 1 else list(argv)  # one word: a process that rewrote its title
     if rest and posixpath.basename(rest[0]) in _INTERPRETERS:
         del rest[0]
         while rest and rest[0].startswith("-"):
             del rest[: 2 if rest[0] in _OPTIONS_WITH_VALUE else 1]
-    if not rest:
-        return None
-    script, *following = rest
-    subcommand = next((word for word in following if not word.startswith("-")), "")
-    stem = posixpath.basename(script).partition(".")[0]
-    if stem == "objectos":
-        return Invocation(OBJECTOS, script, subcommand, tuple(following))
-    if subcommand not in _SUBCOMMANDS or not (stem in {"os", "objectstack"} or "/@objectstack/cli/" in script):
-        return None
-    return Invocation(OBJECTSTACK, script, subcommand, tuple(following))
+    return rest
 
 
 def carries(argv: Sequence[str]) -> bool:

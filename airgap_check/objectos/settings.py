@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from airgap_check.objectos.endpoint import parse
+from airgap_check.objectos.endpoint import is_malformed, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,11 +91,12 @@ _SMS_ACCOUNT = re.compile(r"OS_SMS_(?:TWILIO|ALIYUN)_[A-Z0-9_]+\Z")
 _OFF = frozenset({"off", "none", "local", "disabled"})
 _DISABLING = {"OS_CLOUD_URL": _OFF, "OS_MARKETPLACE_PUBLIC_BASE_URL": frozenset({"off", "none", "disabled", "false"})}
 _OFF_IN_GENERAL = frozenset({"off", "none", "disabled", "false"})
-_LOOK_ALIKES = _OFF | frozenset(
-    "false 0 no n f null nil undefined disable unset empty offline never nowhere blank airgap airgapped void".split()
-)
+_NO_WORDS = "false 0 no n f null nil undefined disable unset empty offline never nowhere blank airgap airgapped void"
+_LOOK_ALIKES = _OFF | frozenset(_NO_WORDS.split())
 # String.prototype.trim() of ECMAScript, which is what the product uses; Python's strip() takes other characters.
-_JS_BLANK = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
+_JS_BLANK = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
+)
 _JS_BLANK += "\u205f\u3000\ufeff"
 
 
@@ -135,7 +136,7 @@ def posture(name: str, value: str | None) -> Posture:
 def _looks_disabled(text: str) -> bool:
     """Recognise ``"off"`` in literal quotes (docker's --env-file keeps them), ``false``, ``off # really`` and so on."""
     words = re.split(r"[^a-z0-9]+", text.lower().strip("\"'` \t;,#=-()[]{}<>"), maxsplit=1)
-    return not re.search(r"[/.:@]", text) and (words[0] in _LOOK_ALIKES or not words[0])
+    return not re.search(r"[/:@]|\.\w", text) and (words[0] in _LOOK_ALIKES or not words[0])
 
 
 def endpoints(name: str, value: str, settings: Mapping[str, str]) -> tuple[Endpoint, ...]:
@@ -148,3 +149,11 @@ def endpoints(name: str, value: str, settings: Mapping[str, str]) -> tuple[Endpo
     sibling = settings.get(known.port_variable or "", "").strip()
     port = int(sibling) if sibling.isascii() and sibling.isdecimal() and len(sibling) < 6 else known.port
     return parse(value, port=port if port and port < 65536 else None)
+
+
+def leads_nowhere_known(name: str, value: str) -> bool:
+    """Tell whether a variable that should name a destination holds a template or something malformed."""
+    known = variable(name)
+    if known is None or known.form in {"word", "own"} or (known.form == "path-or-url" and "://" not in value):
+        return False
+    return is_malformed(value)

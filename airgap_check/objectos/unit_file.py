@@ -109,7 +109,7 @@ def _escape(value: str, position: int) -> tuple[str, int]:
 
 _ENV_LINE = re.compile(r"[ \t\r]*+([^\n=#;][^\n=]*+)=[ \t\r]*+")
 _ENV_VALUE = re.compile(
-    r"""(?:'([^']*+)'|"((?:\\.|[^"\\])*+)"|((?:\\.|[^\\\n])++))?(?:[ \t\r]*+)""", re.DOTALL
+    r"""(?:'([^']*+)(?:'|\Z)|"((?:\\.|[^"\\])*+)(?:"|\\?\Z)|((?:\\.|[^\\\n]|\\\Z)++))[ \t\r]*+""", re.DOTALL
 )
 
 
@@ -144,9 +144,5 @@ def _environment_value(text: str, position: int) -> tuple[str, int]:
         elif plain is not None:
             plain = re.sub(r"(?<!\\)[ \t\r]+\Z", "", plain)
             pieces.append(re.sub(r"\\(.)", lambda found: found[1].strip("\n"), plain, flags=re.DOTALL))
-        if match.end() == position:  # an unclosed quote: the rest of the line is the value
-            end = text.find("\n", position)
-            end = end if end >= 0 else len(text)
-            return "".join(pieces) + text[position + 1 : end].strip(), end
         position = match.end()
     return "".join(pieces), position

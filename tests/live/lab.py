@@ -219,11 +219,11 @@ class Host:
         kind: str,
         *arguments: object,
         name: str = "node",
-        until: str = "ready",
+        until: str | None = "ready",
         unused: Sequence[str] = (),
         **how: Any,
     ) -> Running:
-        """Start a process of `planted` under a name, and wait until it holds its socket.
+        """Start a process of `planted` under a name, and wait until it holds its socket (or says another word).
 
         ``unused`` arguments are only there to be read on its command line.
         """
@@ -232,7 +232,8 @@ class Host:
             program.symlink_to(PYTHON)
         argv = [f"/srv/bin/{name}", "-I", "-S", "/srv/planted.py", kind, *map(str, arguments), *unused]
         running = self.run(argv, **how)
-        running.expect(until)
+        if until is not None:
+            running.expect(until)
         return running
 
     def check(self, argv: Sequence[str], *, stdin: str = "", **how: Any) -> str:
@@ -410,7 +411,7 @@ class Lab:
 
 def checker_environment(user: tuple[int, int] | None = None, **_: Any) -> dict[str, str]:
     """Return the environment that the tool runs in: little, and what measures its coverage."""
-    environment = {"HOME": "/srv", "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {"HOME": "/srv", "PYTHONPATH": str(CHECKOUT)}
     if user is None:  # nobody may not write where the coverage is kept
         environment |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     return environment

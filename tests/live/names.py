@@ -28,7 +28,7 @@ def serve_dnsmasq(lab: Lab, records: Mapping[str, str], address: str = RESOLVER)
         "/srv/dnsmasq.conf",
         "\n".join(
             [
-                "no-resolv", "no-hosts", "no-daemon", "user=root", "pid-file", "bind-interfaces", "local=/#/",
+                "no-resolv", "no-hosts", "keep-in-foreground", "user=root", "pid-file", "bind-interfaces", "local=/#/",
                 f"listen-address={lab.assign(address)}", "log-queries", "log-facility=/srv/dnsmasq.log", *lines, "",
             ]
         ),

@@ -36,10 +36,30 @@ def plant_idle(*_: str) -> None:
     """Hold nothing."""
 
 
-def plant_tcp(address: str, port: str, count: str = "1") -> None:
-    """Hold connections."""
+def plant_tcp(address: str, port: str, count: str = "1", source: str = "") -> None:
+    """Hold connections, made from a source address when one is given."""
     for _ in range(int(count)):
-        _socket(address, socket.SOCK_STREAM).connect((address, int(port)))
+        connected = _socket(address, socket.SOCK_STREAM)
+        if source:
+            connected.bind((source, 0))
+        connected.connect((address, int(port)))
+
+
+def plant_crowd(address: str, port: str, count: str) -> None:
+    """Hold many connections and one connected UDP socket, once told to go on."""
+    _wait("planted")
+    plant_tcp(address, port, count)
+    plant_udp(address, port)
+
+
+def plant_loop(count: str) -> None:
+    """Hold both ends of many connections over loopback, once told to go on."""
+    _wait("planted")
+    listener = socket.create_server(("127.0.0.1", 0), backlog=int(count))
+    _held.append(listener)
+    for _ in range(int(count)):
+        _held.append(socket.create_connection(listener.getsockname()))
+        _held.append(listener.accept()[0])
 
 
 def plant_pending(address: str, port: str) -> None:
@@ -93,7 +113,7 @@ def plant_packet() -> None:
 def plant_namespace(address: str, port: str) -> None:
     """Hold a connection made in an unnamed network namespace, and stay in it. The test wires it up in between."""
     _libc("unshare", _CLONE_NEWNET)
-    _wait_for_wires()
+    _wait("unwired")
     plant_tcp(address, port)
 
 
@@ -112,7 +132,7 @@ def plant_whitewash(address: str, port: str) -> None:
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
-    _wait_for_wires()
+    _wait("unwired")
     plant_listener(address, port)
     plant_tcp(address, port)
 
@@ -123,8 +143,9 @@ def plant_joined(group: str) -> None:
     member.setsockopt(socket.IPPROTO_IP, _IP_ADD_MEMBERSHIP, struct.pack("4s4s", socket.inet_aton(group), bytes(4)))
 
 
-def _wait_for_wires() -> None:
-    _say("unwired")
+def _wait(word: str) -> None:
+    """Say a word and wait for the test to answer."""
+    _say(word)
     sys.stdin.readline()
 
 

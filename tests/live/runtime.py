@@ -22,7 +22,8 @@ _BOOT_SECONDS = 120.0  # 8 s on two idle cores; a bound, not an expectation
 _INSTALL_SECONDS = 600
 _ASK = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=2).read()"
 HEALTH = "http://127.0.0.1:8080/api/v1/health"
-DATABASE_URL = f"postgres://objectos:correct-horse@{DATABASE}:5432/objectos"
+PASSWORD = "correct-horse"
+DATABASE_URL = f"postgres://objectos:{PASSWORD}@{DATABASE}:5432/objectos"
 
 
 def installed() -> Path:

@@ -1,0 +1,67 @@
+"""Says how well an inventory of sockets was seen, in the same words for every collector that reads it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from airgap_check.evidence import AnyRecord, Evidence, Status
+
+if TYPE_CHECKING:
+    from airgap_check.kernel.inventory import Inventory
+
+_INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # include/linux/proc_ns.h, PROC_PID_INIT_INO
+
+
+def evidence(
+    kind: str,
+    inventory: Inventory,
+    *,
+    records: tuple[AnyRecord, ...],
+    scope: str,
+    counts: dict[str, int],
+    blind: tuple[str, ...],
+    late: str = "",
+) -> Evidence:
+    """Return the evidence of one collector: complete only if nothing was refused and time sufficed."""
+    reasons = [*inventory.failures, *([late] if late else [])]
+    status: Status = "partial" if reasons else "complete"
+    if not inventory.namespaces:
+        status = "unavailable"
+        reasons = reasons or ["no network namespace could be read"]
+    return Evidence(
+        kind=kind, status=status, records=records, reason="; ".join(reasons), scope=scope, counts=counts, blind=blind
+    )
+
+
+def namespaces(inventory: Inventory) -> str:
+    """Say how many network namespaces were read."""
+    number = len(inventory.namespaces)
+    return "one network namespace" if number == 1 else f"{number} network namespaces"
+
+
+def blind_spots(inventory: Inventory, unconnected_udp: int) -> tuple[str, ...]:
+    """Say in words what nobody could see in a table of sockets."""
+    untabled = {name: 0 for sockets in inventory.namespaces for name in sorted(sockets.untabled)}
+    for sockets in inventory.namespaces:
+        for name, number in sockets.untabled.items():
+            untabled[name] += number
+    spots = [
+        "where datagrams go that are not for a connected peer"
+        + (f" ({unconnected_udp} unconnected UDP sockets)" if unconnected_udp else ""),
+        "AF_VSOCK and AF_XDP",
+        "namespaces held only by a socket in flight (SCM_RIGHTS), by io_uring or by a thread with files of its own",
+    ]
+    spots += [f"{number} {name} sockets, a protocol without a table" for name, number in untabled.items()]
+    if _inside_pid_namespace():
+        spots.append("processes outside this container (PID namespace), and the network namespaces they hold")
+    if inventory.modules:
+        spots.append(f"not blind, but changed: the kernel loaded {', '.join(inventory.modules)} because we asked")
+    return tuple(spots)
+
+
+def _inside_pid_namespace() -> bool:
+    try:
+        return os.readlink("/proc/self/ns/pid") != _INITIAL_PID_NAMESPACE
+    except OSError:
+        return False

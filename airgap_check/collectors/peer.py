@@ -1,0 +1,59 @@
+"""Tells what kind of place a socket's peer is: the address itself, or a place on this very host."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, NamedTuple
+
+from airgap_check.address import Address, Scope, scope_of
+from airgap_check.collectors.direction import plain
+
+if TYPE_CHECKING:
+    from airgap_check.kernel.inventory import Inventory, NamespaceSockets
+
+_FIXED = frozenset({"loopback", "unspecified", "multicast", "broadcast"})
+_OUTSIDE = frozenset({"public", "metadata"})
+_SHAREABLE = frozenset({"private", "shared", "link-local"})
+
+
+class Peer(NamedTuple):
+    """An address with its scope as seen from one network namespace."""
+
+    address: Address
+    scope: Scope
+
+
+class Peers(dict[bytes, Peer]):
+    """The peers of one network namespace by packed address, each judged once.
+
+    A namespace's own addresses are *own* and its broadcast addresses *broadcast*, but public ones only if the initial
+    namespace has them too: anybody can make a namespace and give himself the internet in it. For the same reason the
+    addresses of other namespaces are *host* only when root made those.
+    """
+
+    def __init__(self, sockets: NamespaceSockets, inventory: Inventory) -> None:
+        super().__init__()
+        self._own, self._broadcasts = sockets.addresses, sockets.broadcasts
+        self._initial, self._initial_broadcasts = inventory.initial_addresses()
+        self._host = frozenset(
+            address
+            for other in inventory.namespaces
+            if other.made_by_root and other is not sockets
+            for address in other.addresses
+        )
+
+    def __missing__(self, packed: bytes) -> Peer:
+        """Judge an address that was not seen before."""
+        bare = plain(packed)
+        address = ip_address(bare)
+        peer = self[packed] = Peer(address, self._scope(bare, scope_of(address)))
+        return peer
+
+    def _scope(self, bare: bytes, scope: Scope) -> Scope:
+        if scope in _FIXED:
+            return scope
+        if bare in self._own and (scope not in _OUTSIDE or bare in self._initial):
+            return "own"
+        if bare in self._broadcasts and (scope not in _OUTSIDE or bare in self._initial_broadcasts):
+            return "broadcast"
+        return "host" if scope in _SHAREABLE and bare in self._host else scope

@@ -77,12 +77,12 @@ def replay(plan: Plan, path: str) -> tuple[Inspection, Report]:
     return inspection, engine.judge(inspection, rules, policy, plan.terms)
 
 
-def proposal() -> Policy:
-    """Derive a policy from this host without asking any name server."""
+def proposal() -> tuple[Policy, list[Setting]]:
+    """Derive a policy from this host, and return the settings that it rests on; no name server is asked."""
     settings = [record for record in environment.collect(None).records if isinstance(record, Setting)]
     namespaces, _ = netns.discover()
     named = resolution.collect((), namespaces, (), ask=False, deadline=None)
-    return derive(settings, [record for record in named.records if isinstance(record, Resolver)])
+    return derive(settings, [record for record in named.records if isinstance(record, Resolver)]), settings
 
 
 def collect(

@@ -100,7 +100,7 @@ def _check_texts(document: Document, file: RuleFile) -> None:
             document.fault((key,), f"{key} is empty")
     for catalogue in file.controls or {}:
         if catalogue not in CATALOGUES:
-            hint = suggest(catalogue, CATALOGUES)
+            hint = f"{suggest(catalogue, CATALOGUES)}; one of: {', '.join(CATALOGUES)}"
             document.fault(("controls", catalogue), f"unknown catalogue {catalogue}{hint}", at_key=True)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import types
 from datetime import date
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -233,12 +234,17 @@ def _sequence(expected: Any) -> Any:
     return next((member for member in members if get_origin(member) is tuple), None)
 
 
+@lru_cache(maxsize=64)
+def _hints(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return get_type_hints(struct)
+
+
 def _decode_struct(document: Document, struct: type[msgspec.Struct], value: Any, path: Path) -> Any:
     if not isinstance(value, dict):
         document.fault(path, f"expected a mapping, got {_kind(value)}")
         return None
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
-    hints = get_type_hints(struct)
+    hints = _hints(struct)
     for key in value:
         if key not in fields:
             document.fault((*path, key), f"unknown key {key}{suggest(key, fields)}", at_key=True)
@@ -256,8 +262,8 @@ def _decode_struct(document: Document, struct: type[msgspec.Struct], value: Any,
 
 def _explain(error: msgspec.ValidationError, expected: Any, value: Any) -> str:
     """Say what was expected in the words of the file's author rather than of the decoder."""
-    choices = [choice for choice in get_args(expected) if isinstance(choice, str)]
-    if choices and isinstance(value, str):
+    if get_origin(expected) is Literal:
+        choices = [str(choice) for choice in get_args(expected)]
         return f"unknown value {value}{suggest(value, choices)}; one of: {', '.join(choices)}"
     if expected is date:
         return f"expected a date such as 2027-03-01, got {value}"

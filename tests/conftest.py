@@ -40,7 +40,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("live"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        _skipped[item.nodeid] = reason
+        _skipped[item.nodeid] = reason.removeprefix("Skipped: ")
         if _IN_CI:
             report.outcome = "failed"
             report.longrepr = f"{reason} (in CI a live test that is skipped has failed)"

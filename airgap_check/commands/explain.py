@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     remote = destination(arguments.destination)
     rules, policy = audit.load(audit.Plan(policy=arguments.policy, rules=tuple(arguments.rules)))
-    text, code = explain(rules, policy or audit.proposal(), remote, arguments.protocol, arguments.clock())
+    text, code = explain(rules, policy or audit.proposal()[0], remote, arguments.protocol, arguments.clock())
     show(text)
     return int(code)
 

@@ -22,5 +22,6 @@ def run(arguments: argparse.Namespace) -> int:
     from airgap_check.commands.delivery import show
     from airgap_check.objectos.derive import to_yaml
 
-    show(to_yaml(proposal()))
+    policy, settings = proposal()
+    show(to_yaml(policy, settings))
     return 0

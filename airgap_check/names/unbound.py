@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airgap_check.names.root import Root
 
 _CONFIGURATION = "/etc/unbound/unbound.conf"
-_FILES = 256
+_FILES, _DEPTH = 256, 16
 _TOKEN = re.compile(r"""#[^\n]*|"[^"\n]*"?|'[^'\n]*'?|[^\s"']+""")
 _CLAUSES = frozenset({
     "server", "forward-zone", "stub-zone", "auth-zone", "view", "remote-control", "python", "dynlib", "cachedb",
@@ -71,12 +71,11 @@ class _Configuration:
         self._clause = ""
         self._read = 0
 
-    def read(self, path: str) -> None:
+    def read(self, path: str, depth: int = 0) -> None:
         """Read a file and what it includes."""
         self._read += 1
-        if self._read > _FILES:
-            if self._read == _FILES + 1:
-                self._faults.append(unknown(f"unbound: more than {_FILES} configuration files"))
+        if self._read > _FILES or depth > _DEPTH:
+            self._faults.append(unknown("unbound: too many configuration files, or too deep in each other"))
             return
         try:
             text = self._root.read(path)
@@ -85,19 +84,19 @@ class _Configuration:
             return
         for pair in _pairs(text, path):
             if pair.key == "include":
-                self._include(pair.value)
+                self._include(pair.value, depth + 1)
             elif pair.key == "include-toplevel":
                 self._clause = ""
-                self._include(pair.value)
+                self._include(pair.value, depth + 1)
                 self._clause = ""
             else:
                 self._take(pair)
 
-    def _include(self, pattern: str) -> None:
+    def _include(self, pattern: str, depth: int) -> None:
         """Read the files that a pattern names; only the last part may hold wildcards here."""
         folder, _, last = pattern.rpartition("/")
         if not any(sign in pattern for sign in "*?["):
-            self.read(pattern if pattern.startswith("/") else f"/etc/unbound/{pattern}")
+            self.read(pattern if pattern.startswith("/") else f"/etc/unbound/{pattern}", depth)
         elif any(sign in folder for sign in "*?[") or not folder.startswith("/"):
             self._faults.append(unknown(f"unbound: include {pattern}"))
         else:
@@ -108,7 +107,7 @@ class _Configuration:
                 return
             for name in names:
                 if fnmatchcase(name, last) and not name.startswith("."):
-                    self.read(f"{folder}/{name}")
+                    self.read(f"{folder}/{name}", depth)
 
     def _take(self, pair: _Pair) -> None:
         if pair.key in _CLAUSES:

@@ -69,8 +69,13 @@ def _joined(host: str, port: int | None) -> str:
     return f"{shown}:{port}" if port else shown
 
 
-def to_yaml(policy: Policy, *, cloud_url: str = "must-be-unset") -> str:
-    """Write a derived policy as the file that a person can review and approve."""
+def to_yaml(policy: Policy, settings: Iterable[Setting] = ()) -> str:
+    """Write a derived policy as the file that a person can review and approve.
+
+    Where somebody has switched the control plane off by word, absence is not what this runtime is to be held to.
+    """
+    switched_off = any(setting.name == "OS_CLOUD_URL" and setting.posture == "disabled" for setting in settings)
+    cloud_url = "must-be-off" if switched_off else "must-be-unset"
     lines = [
         "# Derived by airgap-check init from this host's configuration. Review every line, then approve it.",
         "version: 1",

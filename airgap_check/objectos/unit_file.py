@@ -142,7 +142,8 @@ def _environment_value(text: str, position: int) -> tuple[str, int]:
         elif double is not None:
             pieces.append(re.sub(r'\\(["\\`$\n])', lambda found: found[1].strip("\n"), double))
         elif plain is not None:
-            plain = re.sub(r"(?<!\\)[ \t\r]+\Z", "", plain)
+            bare = plain.rstrip(" \t\r")
+            plain = plain[: len(bare) + 1] if bare.endswith("\\") and not _is_escaped(bare) else bare
             pieces.append(re.sub(r"\\(.)", lambda found: found[1].strip("\n"), plain, flags=re.DOTALL))
         position = match.end()
     return "".join(pieces), position

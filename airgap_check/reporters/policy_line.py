@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def policy_line(record: Mapping[str, Any], address: str, port: int | None) -> str:
+def policy_line(record: Mapping[str, Any], address: str, port: int | None, *, public: bool = False) -> str:
     """Write the entry for one address; name, role and owner are for the person who approves it."""
     protocol = record.get("protocol", "tcp")
     parts = ["name: ...", "role: ...", f"cidr: [{address}/{128 if ':' in address else 32}]"]
@@ -16,6 +16,8 @@ def policy_line(record: Mapping[str, Any], address: str, port: int | None) -> st
         parts.append(f"ports: [{port}]")
     if protocol in {"udp", "icmp"}:
         parts.append(f"protocol: {protocol}")
+    if public:
+        parts.append("public: true")
     return f"- {{{', '.join(parts)}}}"
 
 

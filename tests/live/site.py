@@ -33,10 +33,15 @@ def start_objectos(lab: Lab, settings: Mapping[str, str] | None = None, name: st
     return lab.near.plant("tcp", DATABASE, 5432, name=name, cgroup=UNIT, cwd="/srv/objectos", env=environment)
 
 
+def serious(audit: Audit) -> set[str]:
+    """Name the rules that failed, but for the remark that an entry of the policy has not been needed."""
+    return audit.failed() - {"policy.unused-entry"}
+
+
 def assert_compliant(audit: Audit) -> None:
     assert audit.exit_code == 0, audit.summary()
     assert audit.report["verdict"] == "compliant"
-    assert not audit.failed(), audit.summary()
+    assert not serious(audit), audit.summary()
 
 
 def assert_violation(
@@ -48,7 +53,7 @@ def assert_violation(
     """
     assert audit.exit_code == 1, audit.summary()
     assert audit.report["verdict"] == "not_compliant"
-    assert audit.failed() == {rule}, audit.summary()
+    assert serious(audit) == {rule}, audit.summary()
     return assert_finding(audit, rule, process=process, workload=workload, **leaves)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.live.lab import FAR, NEAR, PUBLIC, Lab
-from tests.live.site import UNIT, assert_compliant, assert_finding, assert_violation, policy
+from tests.live.site import UNIT, assert_compliant, assert_finding, assert_violation, policy, serious
 
 PARTNER = "10.30.0.9"
 ENTRY = {"name": "partner", "role": "webhook", "cidr": f"{PARTNER}/32", "ports": [8443]}
@@ -20,7 +20,7 @@ def test_an_expired_entry_no_longer_allows(site: Lab) -> None:
     assert_compliant(site.audit(policy=policy(ENTRY | {"expires": "2999-01-01"})))
     audit = site.audit(policy=policy(ENTRY | {"expires": "2020-01-01"}))
     assert audit.exit_code == 1, audit.summary()
-    assert audit.failed() == {"policy.expired-entry", "connection.not-allowlisted"}
+    assert serious(audit) == {"policy.expired-entry", "connection.not-allowlisted"}
     assert_finding(audit, "policy.expired-entry", name="partner")
     assert_finding(audit, "connection.not-allowlisted", process="node", remote__address=PARTNER)
 
@@ -31,7 +31,7 @@ def test_an_entry_for_a_public_address_fails_twice_until_it_says_so(site: Lab) -
     entry = {"name": "outside", "role": "other", "cidr": f"{PUBLIC}/32", "ports": [443]}
     audit = site.audit(policy=policy(entry))
     assert audit.exit_code == 1, audit.summary()
-    assert audit.failed() == {"policy.public-entry", "connection.public-destination"}
+    assert serious(audit) == {"policy.public-entry", "connection.public-destination"}
     approved = site.audit(policy=policy(entry | {"public": True}))
     assert approved.outcome("connection.public-destination") == "pass", approved.summary()
 

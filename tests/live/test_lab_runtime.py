@@ -8,7 +8,7 @@ import pytest
 
 from tests.live import runtime
 from tests.live.lab import DATABASE, Lab
-from tests.live.site import NAME_SERVER, UNIT, assert_compliant, assert_finding, policy
+from tests.live.site import NAME_SERVER, UNIT, assert_compliant, assert_finding, policy, serious
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def test_a_runtime_on_an_allowlisted_postgresql_is_compliant(with_postgresql: La
 def test_the_same_runtime_fails_when_the_entry_is_removed(with_postgresql: Lab) -> None:
     audit = with_postgresql.audit(policy={"version": 1, "allow": [NAME_SERVER], "runtime": MUST_BE_OFF})
     assert audit.exit_code == 1, audit.summary()
-    assert audit.failed() == {"connection.not-allowlisted", "environment.endpoint-not-allowlisted"}
+    assert serious(audit) == {"connection.not-allowlisted", "environment.endpoint-not-allowlisted"}
     assert_finding(
         audit, "connection.not-allowlisted", process="node", workload=UNIT, remote__address=DATABASE,
         remote__port=5432,

@@ -42,9 +42,8 @@ def explain(
     failed = [rule for rule in rules.rules if rule.kind == "connection" and rule.when.decide(view)]
     for rule in failed:
         lines += _would_fail(rule, view)
-    lines.append(
-        f"to approve it, add under allow: {policy_line({'protocol': protocol}, remote.address or '', remote.port)}"
-    )
+    line = policy_line({"protocol": protocol}, remote.address or "", remote.port, public=remote.scope in PUBLIC)
+    lines.append(f"to approve it, add under allow: {line}")
     fails = any(at_least(rule.severity, DEFAULT_FAIL_ON) for rule in failed)
     return _text(lines), ExitCode.NOT_COMPLIANT if fails else ExitCode.COMPLIANT
 

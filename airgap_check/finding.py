@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from airgap_check.evidence import Allowed, AnyRecord, Clock, Fact, Run, Runtime, Status, Subject, Tool
 
@@ -18,7 +18,7 @@ Verdict = Literal["compliant", "not_compliant", "inconclusive"]
 Claim = Literal["snapshot", "observed", "replayed"]
 
 DEFAULT_FAIL_ON: Severity = "high"
-SCHEMA = "airgap-check/report/1"
+SCHEMA: Final = "airgap-check/report/1"
 
 
 class ExitCode(IntEnum):
@@ -133,7 +133,7 @@ class Limitation(Fact, frozen=True, kw_only=True):
 class Report(Fact, frozen=True, kw_only=True):
     """The whole conclusion of one run."""
 
-    schema: str = SCHEMA
+    schema: Literal["airgap-check/report/1"] = SCHEMA
     tool: Tool
     subject: ReportSubject
     run: Run

@@ -69,7 +69,7 @@ def _check(document: Document, file: PolicyFile) -> None:
             document.fault((*path, "name"), f"name {entry.name} is used twice")
         names.add(entry.name)
         if not any((*path, key) in document.keys for key in ("host", "cidr")):
-            document.fault(path, f"entry {entry.name} needs host or cidr", at_key=True)
+            document.fault(path, f"entry {entry.name or index + 1} needs host or cidr", at_key=True)
         _check_names(document, (*path, "host"), entry.host)
         _check_networks(document, (*path, "cidr"), entry.cidr)
         _check_ports(document, (*path, "ports"), entry.ports)

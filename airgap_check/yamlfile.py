@@ -262,12 +262,12 @@ def _decode_struct(document: Document, struct: type[msgspec.Struct], value: Any,
 
 def _explain(error: msgspec.ValidationError, expected: Any, value: Any) -> str:
     """Say what was expected in the words of the file's author rather than of the decoder."""
-    if get_origin(expected) is Literal:
+    if get_origin(expected) is Literal and type(value) is type(get_args(expected)[0]):
         choices = [str(choice) for choice in get_args(expected)]
         return f"unknown value {value}{suggest(value, choices)}; one of: {', '.join(choices)}"
     if expected is date:
         return f"expected a date such as 2027-03-01, got {value}"
-    message = str(error).partition(" - at ")[0]
+    message = str(error).partition(" - at ")[0].replace(" | null", "")  # null is refused before
     return message.replace("`", "").replace("array", "list").replace("object", "mapping")
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tests.live.lab import Lab, Running
 
 PROCESSES = 200
-SERVER, SERVER6 = "10.20.0.5", "fd99::1"
+SERVER, SERVER6 = "10.20.1.5", "fd99::1"
 PORTS = (5432, 5433, 5434, 5435)  # one destination has 28,232 ephemeral ports at most
 ENTRY: dict[str, object] = {
     "name": "crowd", "role": "database", "cidr": [f"{SERVER}/32", f"{SERVER6}/128"], "ports": list(PORTS),

@@ -8,11 +8,16 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from _pytest.terminal import TerminalReporter
+
+# A slow example on a busy machine is no failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 _IN_CI = os.environ.get("CI") == "true"
 _skipped: dict[str, str] = {}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airgap_check.evidence import Process, Workload
 
 _LENGTH = 512
+_ENDPOINTS = 256  # of one setting; more is no configuration, but an attempt to drown the audit
 _INITIAL = "what a process changed in its environment after it started (setenv) is invisible"
 
 
@@ -40,7 +41,7 @@ def collect(deadline: float | None, *, pids: Sequence[int] | None = None, units_
     stated = [*own, *_of_processes(sweep.seen, facts), *_of_files(found, facts), *_of_units(given)]
     stated += [*_unset(found, facts), *_exposed(sweep.seen, facts)]
     subjects = list(_runtimes(found.subjects, facts))
-    reasons = _reasons(sweep, [*found.failures, *given.failures])
+    reasons = _reasons(sweep, [*found.failures, *given.failures], stated)
     return Evidence(
         kind="environment",
         status="partial" if reasons else "complete",
@@ -107,7 +108,7 @@ def _setting(
         value=value(name, text)[:_LENGTH],
         posture=settings.posture(name, text),
         role=known.role if known else None,
-        endpoints=settings.endpoints(name, text, siblings),
+        endpoints=settings.endpoints(name, text, siblings)[:_ENDPOINTS],
         place=place,
         process=owner.process,
         workload=owner.workload,
@@ -201,7 +202,7 @@ def _namespace(pid: int) -> int | None:
         return None
 
 
-def _reasons(sweep: Sweep, failures: Sequence[str]) -> list[str]:
+def _reasons(sweep: Sweep, failures: Sequence[str], stated: Sequence[Setting]) -> list[str]:
     """Say why this is not everything; empty when it is."""
     reasons = []
     if sweep.unreadable:
@@ -214,6 +215,7 @@ def _reasons(sweep: Sweep, failures: Sequence[str]) -> list[str]:
     if failures:
         more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
         reasons.append(f"could not read {printable(failures[0])}{more}")
+    reasons += [f"{one.name} names more than {_ENDPOINTS} places" for one in stated if len(one.endpoints) == _ENDPOINTS]
     return reasons
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LIMIT = 8 << 20  # the kernel allows 6 MiB of arguments and environment together (fs/exec.c, bprm_stack_limits)
+SETTINGS = 2000  # nobody means more by one environment or file, but somebody may want to drown the audit
 _OTHERS = ("NODE_ENV", "OS_MODE")
 _EXACT = frozenset(os.fsencode(name) for name in (*CATALOGUE, *product.TELLTALES, *_OTHERS))
 
@@ -97,12 +99,17 @@ def _with_command_line(pid: int, environ: dict[str, str] | None) -> Seen | None:
 
 
 def of_interest(block: bytes) -> dict[str, str]:
-    """Return the variables of a NUL-separated block that the catalogue may know; of two, the first, as getenv(3)."""
+    """Return the variables of a NUL-separated block that the catalogue may know; of two, the first, as getenv(3).
+
+    Raises OSError when there are more than anybody can mean.
+    """
     found: dict[str, str] = {}
     for entry in block.split(b"\0"):
         name, equals, value = entry.partition(b"=")
         if equals and (name.startswith(b"OS_") or name in _EXACT):
             found.setdefault(os.fsdecode(name), os.fsdecode(value))
+    if len(found) > SETTINGS:
+        raise OSError(errno.E2BIG, f"more than {SETTINGS} settings")
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from airgap_check.collectors.process_environment import SETTINGS
 from airgap_check.kernel import procfs
 from airgap_check.objectos import dotenv, product
 from airgap_check.objectos.settings import EXPECTED, variable
@@ -170,6 +171,9 @@ class _Reader:
                 continue
             self.files += 1
             found |= {assigned.name: (assigned.value, path, assigned.line) for assigned in dotenv.parse(text)}
+        if len(found) > SETTINGS:
+            self.failures.append(f"{printable(directory)}/.env*: more than {SETTINGS} variables")
+            return None
         return found if complete else None
 
     def _report(self, seen: Seen, found: dict[str, tuple[str, str, int]]) -> None:

@@ -18,7 +18,7 @@ from dns.message import Message, QueryMessage, Truncated, make_query
 from airgap_check.address import Address, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Status = Literal["ok", "nodata", "nxdomain", "servfail", "refused", "timeout", "dangling", "error"]
 
@@ -81,7 +81,7 @@ def candidates(name: str, search: Sequence[str], ndots: int) -> tuple[str, ...]:
 
 
 def ask(
-    questions: dict[str, tuple[str, ...]], servers: Sequence[Server], deadline: float | None = None
+    questions: Mapping[str, tuple[str, ...]], servers: Sequence[Server], deadline: float | None = None
 ) -> dict[str, Reply]:
     """Ask for every name, each by its candidates in turn until one exists, at most 16 names at once.
 

@@ -148,9 +148,9 @@ class _Configuration:
         six = "no" not in self._server["do-ip6"] and "::/0" not in forbidden
         if not four and not six:
             return False
-        strict = {zone.name for zone in self._zones if zone.servers and not zone.first}
         if any(zone.first for zone in self._zones):
             return True
+        strict = {zone.name for zone in self._zones if zone.servers}
         if "." in strict:
             return False
         if self._local.get(".", "transparent") in _OPEN_TYPES:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airgap_check.names.resolv_conf import ResolvConf
 
 PORT = 53
-_SHOWN = 80
+_SHOWN = 256
 
 
 class Upstream(NamedTuple):
@@ -29,7 +29,7 @@ class Upstream(NamedTuple):
 
 def unknown(why: str) -> Upstream:
     """State that there is, or may be, a server that could not be found out."""
-    return Upstream(printable(why))
+    return Upstream(printable(why[:_SHOWN]))
 
 
 def unreadable(path: str, error: OSError) -> Upstream:
@@ -41,9 +41,9 @@ def server(address: str, port: str, source: str) -> Upstream:
     """Make an upstream of the parts of a written server; one that is not an address is unknown."""
     known = parse(address)
     if known is None:
-        return unknown(f"{source}: {address[:_SHOWN]}")
+        return unknown(f"{source}: {address}")
     number = int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else PORT
-    return Upstream(printable(source), known, number, scope_of(known))
+    return Upstream(printable(source), known, number if number <= 65535 else PORT, scope_of(known))
 
 
 def nameservers(conf: ResolvConf, source: str) -> list[Upstream]:

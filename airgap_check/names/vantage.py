@@ -77,6 +77,8 @@ def _namespaces(pid: int) -> tuple[int, int]:
 def _of_group(netns: int, pids: list[int], refusals: Refusals, *, foreign: bool) -> Vantage | None:
     """Read the files of a group through the first process that is still there; None when nothing was to be had."""
     for pid in pids:
+        if foreign and procfs.is_kernel_thread(pid):  # kdevtmpfs has mounts of its own, and looks nothing up
+            continue
         try:
             vantage = _read(netns, FolderRoot("/") if pid == os.getpid() else ProcessRoot(pid))
             if os.path.exists(f"/proc/{pid}/ns/mnt"):  # else it is not the files that are missing

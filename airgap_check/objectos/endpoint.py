@@ -31,8 +31,8 @@ _PORT_TEXTS = """
 _PORTS = {name: int(port) for name, port in re.findall(r"(\S+)\s+(\d+)", _PORT_TEXTS)}
 # A place on this machine, or none at all: a bucket has a region, an account and no host.
 _PLACELESS_SCHEMES = """
-    file memory mem sqlite sqlite3 duckdb h2 derby hsqldb unix http+unix unixgram data blob about mailto urn stdio node npm workspace
-    s3 s3a s3n gs gcs az azure arn pipe fd systemd docker-image oci-layout dir
+    file memory mem sqlite sqlite3 duckdb h2 derby hsqldb unix http+unix unixgram data blob about mailto urn stdio node
+    npm workspace s3 s3a s3n gs gcs az azure arn pipe fd systemd docker-image oci-layout dir
 """
 _PLACELESS = frozenset(_PLACELESS_SCHEMES.split())
 _WEB = frozenset({"http", "https", "ws", "wss", "ftp"})
@@ -48,10 +48,7 @@ def parse(text: str, *, port: int | None = None) -> tuple[Endpoint, ...]:
 
     ``port`` is what the application would use when neither the text nor its scheme says.
     """
-    # URL parsers drop tabs and line breaks wherever they are, and blanks at the ends.
-    bare = text.translate({9: None, 10: None, 13: None}).strip().strip("\x00")
-    if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'`":
-        bare = bare[1:-1].strip()
+    bare = _bare(text)
     if keyword_string.is_one(bare):
         found = [end for host, at in keyword_string.hosts(bare) for end in _nested(host, at or port)]
     elif "://" in bare:
@@ -61,9 +58,17 @@ def parse(text: str, *, port: int | None = None) -> tuple[Endpoint, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _bare(text: str) -> str:
+    """Drop tabs and line breaks wherever they are, as URL parsers do, blanks at the ends, and one pair of quotes."""
+    bare = text.translate({9: None, 10: None, 13: None}).strip()
+    if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'`":
+        return bare[1:-1].strip()
+    return bare
+
+
 def is_malformed(text: str) -> bool:
     """Tell whether a text is neither an endpoint nor a place on this machine: a template, a port that is none."""
-    bare = text.strip().strip("\"'`").strip()
+    bare = _bare(text)
     scheme = _SCHEME.match(bare)
     if not bare or parse(bare) or keyword_string.is_one(bare) or (scheme and _family(scheme[1]) in _PLACELESS):
         return False
@@ -88,7 +93,7 @@ def _url(text: str, port: int | None) -> Iterator[Endpoint]:
     if not slashes:
         yield from _host_list(text, port)
         return
-    if not scheme:
+    if not re.search(r"[A-Za-z][\w+.-]*\Z", scheme):
         return
     family = _family(scheme)
     if family in _PLACELESS:
@@ -131,10 +136,11 @@ def _is_authority(text: str) -> bool:
 def _parameters(rest: str, port: int | None) -> Iterator[Endpoint]:
     """Read hosts out of the query: libpq and MySQL take ``?host=``, S3 libraries ``?endpoint=``, JDBC ``;server=``."""
     query = re.split(r"[?;]", rest, maxsplit=1)[1:]
-    for name, value in keyword_string.pairs_of_query(query[0]) if query else ():
+    pairs = keyword_string.pairs_of_query(query[0]) if query else []
+    ports = next((value for name, value in pairs if name in {"port", "portnumber"}), "")
+    for name, value in pairs:
         if name in _HOST_PARAMETERS:
-            ports = [at for key, at in keyword_string.pairs_of_query(query[0]) if key in {"port", "portnumber"}]
-            for host, at in keyword_string.with_ports(value, ports[-1] if ports else ""):
+            for host, at in keyword_string.with_ports(value, ports):
                 yield from _nested(host, at or port)
 
 

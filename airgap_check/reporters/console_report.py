@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,9 @@ _EXITS = {
 
 def render(report: Report, *, colour: bool = False, width: int | None = None, verbose: bool = False) -> str:
     """Render the report as text of a width in columns; everything that came from the host is made harmless."""
+    text = StringIO()
     console = Console(
+        file=text,
         width=width or DEFAULT_WIDTH,
         force_terminal=colour,
         no_color=not colour,
@@ -50,13 +53,12 @@ def render(report: Report, *, colour: bool = False, width: int | None = None, ve
         legacy_windows=False,
         _environ={},
     )
-    with console.capture() as captured:
-        _verdict(console, report)
-        _findings(console, report, verbose=verbose)
-        _undecided(console, report, verbose=verbose)
-        _coverage(console, report)
-        _terms(console, report, verbose=verbose)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+    _verdict(console, report)
+    _findings(console, report, verbose=verbose)
+    _undecided(console, report, verbose=verbose)
+    _coverage(console, report)
+    _terms(console, report, verbose=verbose)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def _verdict(console: Console, report: Report) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airgap_check.evidence import endpoint as stated
 from airgap_check.objectos import endpoint, keyword_string, settings
 
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
 _PIECES = st.sampled_from(
-    ["://", ":", "@", ",", ";", "/", "?", "#", "=", "%40", "%2F", "[", "]", "(", ")", " ", "host", "port=1", "jdbc:", "mysql:",
-     "mongodb+srv", "postgres", "http", "8.8.8.8", "0x08", "::1", "99999", "é", "'", '"', "\\", "..", "localhost", "file", "\x00", "\ud800"]
+    ["://", ":", "@", ",", ";", "/", "?", "#", "=", "%40", "%2F", "[", "]", "(", ")", " ", "host", "port=1", "jdbc:",
+    "mysql:",
+     "mongodb+srv", "postgres", "http", "8.8.8.8", "0x08", "::1", "99999", "é", "'", '"', "\\", "..", "localhost",
+     "file", "\x00", "\ud800"]
 )  # fmt: skip
 _HOST = st.from_regex(r"[a-z]([a-z0-9-]{0,10}[a-z0-9])?(\.[a-z]{2,8}){0,3}", fullmatch=True).filter(
     lambda name: not name.endswith((".db", ".js", ".mjs", ".json", ".sock", ".sqlite"))
@@ -62,4 +68,4 @@ def test_every_address_is_found_in_every_form(address: IPv4Address | IPv6Address
         texts += [f"http://{int(address)}:{port}", f"http://{int(address):#x}:{port}/", f"u:p@tcp({address}:{port})/x"]
     for text in texts:
         end = endpoint.parse(text)[-1]
-        assert end == endpoint.endpoint(address, port)
+        assert end == stated(address, port)

@@ -155,6 +155,10 @@ class Host:
         programs.mkdir()
         self.write("/srv/planted.py", (HERE / "planted.py").read_text())
 
+    def be_patient(self, seconds: float) -> None:
+        """Let what runs in this host take longer than a test should."""
+        self._socket.settimeout(seconds)
+
     def path(self, path: str) -> Path:
         """Name a file of this host so that the test can open it."""
         return Path(f"/proc/self/fd/{self._root}{path}")
@@ -305,7 +309,7 @@ class Host:
         try:
             message = self._socket.recv(1 << 16)
         except TimeoutError:
-            raise LabError(f"host {self.name} has said nothing for {PATIENCE:.0f} s") from None
+            raise LabError(f"host {self.name} has said nothing for {self._socket.gettimeout()} s") from None
         if not message:
             raise LabError(f"host {self.name} is gone")
         answer: dict[str, Any] = json.loads(message)

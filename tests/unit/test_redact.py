@@ -10,7 +10,8 @@ from airgap_check import redact
 @pytest.mark.parametrize(
     "name",
     [
-        "OS_SECRET_KEY", "db_password", "MYSQL_PWD", "DB_PASS", "SSHPASS", "npm_config__auth", "apiKey", "AWS_SECRET_ACCESS_KEY",
+        "OS_SECRET_KEY", "db_password", "MYSQL_PWD", "DB_PASS", "SSHPASS", "npm_config__auth", "apiKey",
+        "AWS_SECRET_ACCESS_KEY",
         "GOOGLE_APPLICATION_CREDENTIALS", "POSTMARK_TOKEN", "KEYCLOAK_ADMIN_PASSWORD", "OS_OTLP_HEADERS", "PASSPHRASE",
         "Authorization", "sig", "pw",
     ],
@@ -21,7 +22,8 @@ def test_names_of_secrets_are_known_in_any_case(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["KEYBOARD_LAYOUT", "OS_KEYCLOAK_URL", "OS_AUTH_URL", "SSH_AUTH_SOCK", "PWD", "OLDPWD", "AUTHOR", "BYPASS", "PATH", "OS_CLOUD_URL",
+    ["KEYBOARD_LAYOUT", "OS_KEYCLOAK_URL", "OS_AUTH_URL", "SSH_AUTH_SOCK", "PWD", "OLDPWD", "AUTHOR", "BYPASS",
+    "PATH", "OS_CLOUD_URL",
      "PASSENGER_POOL", "CASSANDRA_KEYSPACE", "TOKENIZERS_PARALLELISM"],
 )  # fmt: skip
 def test_names_that_only_resemble_secrets_are_left_alone(name: str) -> None:
@@ -75,8 +77,10 @@ def test_credentials_leave_a_connection_string(text: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "https://h/x?y=a@b", "http://h:80/@scope/x", "registry/app:1.2@sha256:0123abcd", "file:/srv/data.db", "key-server:8443",
-        "https://key-server.bank.example:8443/a", "http://${HOST}:${PORT}/x", "h1:9092,h2:9093", "plain text, with commas",
+        "https://h/x?y=a@b", "http://h:80/@scope/x", "registry/app:1.2@sha256:0123abcd", "file:/srv/data.db",
+        "key-server:8443",
+        "https://key-server.bank.example:8443/a", "http://${HOST}:${PORT}/x", "h1:9092,h2:9093",
+        "plain text, with commas",
     ],
 )  # fmt: skip
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -86,11 +90,14 @@ def test_what_is_no_secret_stays(text: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "mysql -u root -phunter2 db", "mysql --password=hunter2", "mysql --password hunter2", "sshpass -p hunter2 ssh h",
+        "mysql -u root -phunter2 db", "mysql --password=hunter2", "mysql --password hunter2",
+        "sshpass -p hunter2 ssh h",
         "curl -u a:hunter2 http://h", "curl -ua:hunter2 http://h", "curl --user=a:hunter2 h", "docker login -p hunter2",
         "docker run -e DB_PASSWORD=hunter2 x", "PGPASSWORD=hunter2 psql", "java -Ddb.password=hunter2 -jar x",
-        "redis-cli -a hunter2", "openssl rsa -passin pass:hunter2", "curl -HX-Api-Key:hunter2 h", "mongodump -p=hunter2",
-        "node app --db postgres://u:hunter2@h/d", "unzip -P hunter2 x.zip", "app --api-key=hunter2", "mysqladmin password hunter2",
+        "redis-cli -a hunter2", "openssl rsa -passin pass:hunter2", "curl -HX-Api-Key:hunter2 h",
+        "mongodump -p=hunter2",
+        "node app --db postgres://u:hunter2@h/d", "unzip -P hunter2 x.zip", "app --api-key=hunter2",
+        "mysqladmin password hunter2",
         "ldapsearch -w hunter2", "smbclient -U user%hunter2 //h/s",
     ],
 )  # fmt: skip
@@ -125,7 +132,8 @@ def test_secrets_leave_arguments_with_blanks(argv: list[str]) -> None:
     "command",
     [
         "prog -proto tcp -port 80 -pid 3 -path /x", "ssh -p 22 h", "docker run -p 80:80 --name x img", "mkdir -p /a/b",
-        "node --key-file /etc/x.pem --password-file=/run/s", "x --no-password -u root", "docker login --password-stdin registry",
+        "node --key-file /etc/x.pem --password-file=/run/s", "x --no-password -u root",
+        "docker login --password-stdin registry",
     ],
 )  # fmt: skip
 def test_ordinary_command_lines_stay(command: str) -> None:

@@ -44,10 +44,14 @@ def test_a_header_is_named_once() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "app --password-file /run/s", "app --key-file=/etc/x.pem", "app --token-path /x", "app --password=", "app --password",
-        "app --password --user root", "app --password /run/secrets/x", "app --token @file", "app --secret env:X", "app --token-ttl 3600",
-        "app --no-password x", "mysql -pxxxxxxx", "mysql -p db", "ssh -p 22 h", "app -phunter2", "app https://u@h/x", "app https://h:80/a@b",
-        "docker build --secret id=x,src=y", "app --password $PASSWORD", "curl -u user http://h", "sudo -u a:b x", "app KEY=x", "app --key x",
+        "app --password-file /run/s", "app --key-file=/etc/x.pem", "app --token-path /x", "app --password=",
+        "app --password",
+        "app --password --user root", "app --password /run/secrets/x", "app --token @file", "app --secret env:X",
+        "app --token-ttl 3600",
+        "app --no-password x", "mysql -pxxxxxxx", "mysql -p db", "ssh -p 22 h", "app -phunter2", "app https://u@h/x",
+        "app https://h:80/a@b",
+        "docker build --secret id=x,src=y", "app --password $PASSWORD", "curl -u user http://h", "sudo -u a:b x",
+        "app KEY=x", "app --key x",
         "env DB_PASSWORD_FILE=/x app", "",
     ],
 )  # fmt: skip

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import pytest
-
 from airgap_check.collectors import units
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 ETC, RUN, LIB = "etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system"
 

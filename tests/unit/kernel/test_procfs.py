@@ -91,21 +91,24 @@ def test_users_are_named_from_the_file() -> None:
     assert procfs.user_name(3999999999) == "3999999999"
 
 
-@pytest.mark.parametrize(("option", "capabilities", "hides"), [
-    ("hidepid=invisible", "0", True), ("hidepid=2", "0", True), ("rw", "0", False), ("hidepid=2", "80000", False),
-])  # fmt: skip
-def test_a_proc_that_hides_processes_is_noticed(
-    option: str,
-    capabilities: str,
-    hides: bool,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: FBT001
-) -> None:
-    texts = {
-        "mounts": f"x /proc proc rw 0 0\nproc /proc proc rw,{option} 0 0\n",
-        "status": f"CapEff:\t{capabilities}\nX:\n",
-    }
+def _mounted(monkeypatch: pytest.MonkeyPatch, option: str, capabilities: str) -> None:
+    mounts = f"x /proc proc rw 0 0\nproc /proc proc rw,{option} 0 0\n"
+    texts = {"mounts": mounts, "status": f"CapEff:\t{capabilities}\nX:\n"}
     monkeypatch.setattr(procfs, "read", lambda _, name: texts[name].encode())
-    assert procfs.hides_processes() is hides
+
+
+@pytest.mark.parametrize("option", ["hidepid=invisible", "hidepid=2", "hidepid=ptraceable", "hidepid=4"])
+def test_a_proc_that_hides_processes_is_noticed(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _mounted(monkeypatch, option, "0")
+    assert procfs.hides_processes()
+
+
+@pytest.mark.parametrize(("option", "capabilities"), [("nosuid", "0"), ("hidepid=2", "80000"), ("hidepid=1", "0")])
+def test_a_proc_that_shows_them_to_us_is_not_accused(
+    option: str, capabilities: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _mounted(monkeypatch, option, capabilities)
+    assert not procfs.hides_processes()
 
 
 def test_a_file_is_read_below_the_root_of_a_process(tmp_path: Path) -> None:

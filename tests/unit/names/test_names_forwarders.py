@@ -56,9 +56,7 @@ def test_an_empty_fallback_clears_the_compiled_in_one_and_one_in_an_earlier_file
     assert addresses(resolved.upstreams(Tree(RUNNING | usr))) == ["9.9.9.9"]
     drop_in: dict[str, str | OSError] = {"/etc/systemd/resolved.conf.d/10-none.conf": "[Resolve]\nFallbackDNS=\n"}
     assert resolved.upstreams(Tree(RUNNING | usr | drop_in)) == []
-    earlier: dict[str, str | OSError] = {
-        "/run/systemd/resolved.conf.d/05-some.conf": "[Resolve]\nFallbackDNS=8.8.8.8\n"
-    }
+    earlier: dict[str, str | OSError] = {"/run/systemd/resolved.conf.d/05-x.conf": "[Resolve]\nFallbackDNS=8.8.8.8\n"}
     assert resolved.upstreams(Tree(RUNNING | usr | earlier | drop_in)) == []
 
 

@@ -109,7 +109,8 @@ def test_localhost_is_loopback(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "  ", "postgres:///db?host=/var/run/postgresql", "postgres://%2Fvar%2Frun/db", "host=/tmp dbname=x", "dbname=x",
+        "", "  ", "postgres:///db?host=/var/run/postgresql", "postgres://%2Fvar%2Frun/db", "host=/tmp dbname=x",
+        "dbname=x",
         "u:p@unix(/tmp/x)/d", "file:/x/y.db", "file:///x/y.db", "file:./x.db", "memory://", ":memory:", "sqlite:///x.db",
         "jdbc:sqlite:/x/y", "jdbc:h2:mem:x", "s3://bucket/key", "unix:///run/x", "http+unix://%2Frun%2Fx/v1",
         "Server=(local);Database=x", "dist/objectstack.json", "/srv/x.json", "./x.json", "dev.db",
@@ -123,7 +124,8 @@ def test_local_places_are_no_endpoints(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "http://h:99999/", "http://h:0/", "http://h:x/", "http://[::1", "${HOST}:5432", "https://{token}.example/", "1.2.3.4.5",
+        "http://h:99999/", "http://h:0/", "http://h:x/", "http://[::1", "${HOST}:5432", "https://{token}.example/",
+        "1.2.3.4.5",
         "http://256.1.1.1/", "http://1.2.3.4.5/", "http://a..b/", "https://h:${PORT}/",
     ],
 )  # fmt: skip

@@ -11,7 +11,8 @@ from airgap_check.objectos import product
     ("line", "name", "subcommand"),
     [
         ("node /x/node_modules/.bin/os start", product.OBJECTSTACK, "start"),
-        ("/usr/bin/node --max-old-space-size=99 -r ./hook.js /x/node_modules/@objectstack/cli/bin/run.js serve --ui", product.OBJECTSTACK, "serve"),
+        ("/usr/bin/node --max-old-space-size=99 -r ./hook.js /x/node_modules/@objectstack/cli/bin/run.js serve --ui",
+        product.OBJECTSTACK, "serve"),
         ("os dev", product.OBJECTSTACK, "dev"),
         ("/usr/local/bin/objectstack --verbose start", product.OBJECTSTACK, "start"),
         ("/opt/objectos/bin/objectos", product.OBJECTOS, ""),

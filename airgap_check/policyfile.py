@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, TypeVar
 
 from airgap_check.address import may_be_short
+from airgap_check.address import parse as parse_address
 from airgap_check.condition import Condition, compile_condition
 from airgap_check.policy import (
     OneOrMany,
@@ -79,6 +80,10 @@ def _check(document: Document, file: PolicyFile) -> None:
         _check_ports(document, ("inbound", index, "ports"), inbound.ports)
     _check_networks(document, ("networks", "internal"), file.networks.internal)
     _check_names(document, ("networks", "domains"), file.networks.domains, wildcard=False)
+    _check_names(document, ("canaries", "names"), file.canaries.names, wildcard=False)
+    for index, address in enumerate(many(file.canaries.addresses)):
+        if parse_address(address) is None:
+            document.fault(("canaries", "addresses", index), f"not an address: {address}")
     _check_selector(document, ("scope", "subject"), file.scope.subject)
     if file.scope.others == "public-only" and file.scope.subject is None:
         document.fault(("scope", "others"), "public-only needs scope.subject: without it everything is an other")

@@ -181,6 +181,11 @@ class Survey:
         self.views("resolver")
         expired = self.allowlist.expired()
         blind = self._inspection.of("sockets").status != "complete"
+        outside = {
+            normal(answer.name)
+            for answer in self.answers
+            if any(self.allowlist.scoped(end).scope in PUBLIC for end in answer.addresses)
+        }
         for entry in self._policy.file.allow:
             yield PolicyEntryView(
                 policy=self._terms,
@@ -189,21 +194,19 @@ class Survey:
                 source=self._policy.sources.get(entry.name, "policy"),
                 expired="yes" if entry.name in expired else "no",
                 used="yes" if self._uses[entry.name] else "unknown" if blind else "no",
-                public="no" if not self._leads_outside(entry) else "approved" if entry.public else "unapproved",
+                public="no"
+                if not self._leads_outside(entry, outside)
+                else "approved"
+                if entry.public
+                else "unapproved",
                 broad=breadth(entry),
             )
 
-    def _leads_outside(self, entry: Entry) -> bool:
+    def _leads_outside(self, entry: Entry, outside: set[str]) -> bool:
         """Tell whether an entry is for public addresses: by its networks, or by what its names were seen to be."""
         if any(scope_of_network(network) in PUBLIC and not self._inside(network) for network in networks_of(entry)):
             return True
-        hosts = [normal(host) for host in many(entry.host)]
-        return any(
-            self.allowlist.scoped(end).scope in PUBLIC
-            for answer in self.answers
-            if any(matches(host, normal(answer.name)) for host in hosts)
-            for end in answer.addresses
-        )
+        return any(matches(normal(host), name) for host in many(entry.host) for name in outside)
 
     def _inside(self, network: Network) -> bool:
         return any(

@@ -38,7 +38,7 @@ class Figure(NamedTuple):
 def _measure(lab: Lab, suite: str, entries: tuple[dict[str, object], ...] = ()) -> dict[str, float]:
     """Run a suite inside the near host and return the median of each competitor, in milliseconds."""
     lab.near.write("/etc/airgap-check/policy.yaml", json.dumps(policy(*entries)))
-    environment = {"PYTHONPATH": str(CHECKOUT), "HOME": "/srv"}
+    environment = {"PYTHONPATH": str(CHECKOUT), "HOME": "/run/lab"}
     lab.near.be_patient(_PATIENCE)
     argv = [sys.executable, "-m", "bench.worker", suite, str(_ROUNDS[suite])]
     times = json.loads(lab.near.check(argv, env=environment))

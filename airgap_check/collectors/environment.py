@@ -35,7 +35,7 @@ def collect(deadline: float | None, *, pids: Sequence[int] | None = None, units_
         reason = f"other processes' environments cannot be read here: {error.strerror}"
         return Evidence(kind="environment", status="partial", records=tuple(own), reason=reason)
     sweep = process_environment.sweep((pid for pid in listed if pid != os.getpid()), deadline)
-    found = runtimes.find(sweep.seen, runtimes.ancestors(os.getpid()))
+    found = runtimes.find(sweep.seen, runtimes.ancestors(os.getpid()), deadline)
     given = units.read(units_root)
     facts = _Facts()
     stated = [*own, *_of_processes(sweep.seen, facts), *_of_files(found, facts), *_of_units(given)]
@@ -148,16 +148,20 @@ def _of_units(given: units.Reading) -> Iterator[Setting]:
 
 
 def _unset(found: runtimes.Findings, facts: _Facts) -> Iterator[Setting]:
+    stated: set[tuple[object, ...]] = set()
     for one in found.unset:
         pid = one.seen.pid
-        yield Setting(
-            name=one.name,
-            posture="unset",
-            role=one.role,
-            place=Place(kind="process", pid=pid),
-            process=facts.owner(pid).process,
-            workload=facts.workload(pid),
-        )
+        key = (one.name, one.seen.name, facts.workload(pid))
+        if key not in stated:
+            stated.add(key)
+            yield Setting(
+                name=one.name,
+                posture="unset",
+                role=one.role,
+                place=Place(kind="process", pid=pid),
+                process=facts.owner(pid).process,
+                workload=facts.workload(pid),
+            )
 
 
 def _exposed(seen: Sequence[Seen], facts: _Facts) -> Iterator[Setting]:
@@ -182,14 +186,17 @@ def _runtimes(subjects: Sequence[runtimes.Subject], facts: _Facts) -> Iterator[R
     stated: set[tuple[object, ...]] = set()
     for subject in subjects:
         pid = subject.seen.pid
+        namespace = _namespace(pid)
+        key = (subject.product, subject.version, subject.seen.name, facts.workload(pid), namespace)
+        if key in stated:
+            continue
         process = facts.owner(pid).process
-        key = (subject.product, subject.version, subject.seen.name, facts.workload(pid), _namespace(pid))
-        if process and key not in stated:
+        if process:
             stated.add(key)
             yield Runtime(
                 product=subject.product,
                 version=subject.version,
-                netns=_namespace(pid),
+                netns=namespace,
                 process=process,
                 workload=facts.workload(pid),
             )
@@ -225,9 +232,7 @@ def _not_understood(stated: Sequence[Setting]) -> Iterator[str]:
         {
             one.name
             for one in stated
-            if not one.endpoints
-            and one.posture in {"url", "other"}
-            and settings.leads_nowhere_known(one.name, one.value)
+            if not one.endpoints and one.posture in {"url", "other"} and settings.is_unreadable(one.name, one.value)
         }
     )
     if names:

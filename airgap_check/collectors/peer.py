@@ -44,9 +44,8 @@ class Peers(dict[bytes, Peer]):
 
     def __missing__(self, packed: bytes) -> Peer:
         """Judge an address that was not seen before."""
-        bare = plain(packed)
-        address = ip_address(bare)
-        peer = self[packed] = Peer(address, self._scope(bare, scope_of(address)))
+        address = ip_address(packed)
+        peer = self[packed] = Peer(address, self._scope(plain(packed), scope_of(address)))
         return peer
 
     def _scope(self, bare: bytes, scope: Scope) -> Scope:

@@ -44,7 +44,7 @@ def collect(
     ``subjects`` are the network namespaces of the audited runtimes: names are looked up from there, or from our own
     namespace when there are none. ``deadline`` is a time.monotonic() value.
     """
-    panorama = vantage.survey(deadline)
+    panorama = vantage.survey(subjects, deadline)
     if not panorama.vantages:
         return Evidence(kind="resolution", status="unavailable", reason="; ".join(panorama.failures))
     forwarding = Forwarding(Responders(panorama.processes, FORWARDERS), panorama.vantages[0], ProcessRoot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.collectors.process_environment import SETTINGS
@@ -66,12 +67,15 @@ def ancestors(pid: int) -> set[int]:
     return found - {1}
 
 
-def find(seen: Sequence[Seen], excluded: Collection[int]) -> Findings:
-    """Tell which processes are runtimes, read their files, and look for what is missing."""
+def find(seen: Sequence[Seen], excluded: Collection[int], deadline: float | None) -> Findings:
+    """Tell which processes are runtimes, read their files, say what is missing; not past a deadline."""
     subjects = [subject for one in seen if one.pid not in excluded and (subject := _subject(one))]
     reader = _Reader()
     unset: list[Unset] = []
     for tree in _trees([subject.seen for subject in subjects]):
+        if deadline is not None and time.monotonic() > deadline:
+            reader.failures.append("the .env files of every runtime before the time limit")
+            break
         names, readable = reader.names(tree)
         if readable and all(one.environ is not None for one in tree):
             unset += [Unset(tree[0], name, role) for name, role, aliases in EXPECTED if aliases.isdisjoint(names)]
@@ -114,6 +118,14 @@ def _working_directory(pid: int) -> str | None:
     return None if directory.endswith(" (deleted)") or not directory.startswith("/") else directory
 
 
+def _root(pid: int) -> int:
+    """Return what tells the roots of two processes apart: the mount namespace, and a chroot inside it."""
+    try:
+        return hash((os.stat(f"/proc/{pid}/ns/mnt").st_ino, os.readlink(f"/proc/{pid}/root")))
+    except OSError:
+        return -pid
+
+
 def _trees(seen: Iterable[Seen]) -> list[list[Seen]]:
     """Group processes with the ones that they started: `os start` passes on to `os serve` what it has read."""
     by_pid = {one.pid: one for one in seen}
@@ -127,6 +139,9 @@ def _trees(seen: Iterable[Seen]) -> list[list[Seen]]:
     return [sorted(tree, key=lambda one: one.pid != top) for top, tree in trees.items()]
 
 
+_Found = dict[str, tuple[str, str, int]]  # name -> value, path, line
+
+
 class _Reader:
     """Reads the files of one working directory once, however many processes share it."""
 
@@ -134,30 +149,34 @@ class _Reader:
         self.from_files: list[FromFile] = []
         self.files = 0
         self.failures: list[str] = []
+        self._read_before: dict[tuple[int, str, str], _Found | None] = {}
 
     def names(self, tree: list[Seen]) -> tuple[set[str], bool]:
         """Return every variable that a runtime was given, and whether all of its files could be read."""
         names: set[str] = set()
         complete = True
-        read: dict[tuple[str, str], dict[str, tuple[str, str, int]]] = {}
         for one in tree:
             names.update(one.environ or ())
             names.update(name for _, name, _ in product.flags(one.called.arguments if one.called else ()))
-            place = _working_directory(one.pid)
-            if place is None:
-                continue
-            mode = product.mode((one.environ or {}).get("NODE_ENV"), one.called)
-            if (place, mode) not in read:
-                found = self._read(one, place, mode)
-                complete = complete and found is not None
-                read[place, mode] = found or {}
-            self._report(one, read[place, mode])
-            names.update(read[place, mode])
+            found = self._files_of(one)
+            complete = complete and found is not None
+            self._report(one, found or {})
+            names.update(found or ())
         return names, complete
 
-    def _read(self, seen: Seen, directory: str, mode: str) -> dict[str, tuple[str, str, int]] | None:
+    def _files_of(self, seen: Seen) -> _Found | None:
+        directory = _working_directory(seen.pid)
+        if directory is None:
+            return {}
+        mode = product.mode((seen.environ or {}).get("NODE_ENV"), seen.called)
+        key = (_root(seen.pid), directory, mode)
+        if key not in self._read_before:
+            self._read_before[key] = self._read(seen, directory, mode)
+        return self._read_before[key]
+
+    def _read(self, seen: Seen, directory: str, mode: str) -> _Found | None:
         """Return the value, path and line of each variable; None when a file could not be read."""
-        found: dict[str, tuple[str, str, int]] = {}
+        found: _Found = {}
         complete = True
         for name in dotenv.file_names(mode):
             path = f"{directory.rstrip('/')}/{name}"
@@ -176,7 +195,7 @@ class _Reader:
             return None
         return found if complete else None
 
-    def _report(self, seen: Seen, found: dict[str, tuple[str, str, int]]) -> None:
+    def _report(self, seen: Seen, found: _Found) -> None:
         """Keep what is in force: what a process was given already is not overridden by a file."""
         siblings = {name: value for name, (value, _, _) in found.items()}
         known = {(one.name, one.path) for one in self.from_files}

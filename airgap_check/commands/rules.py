@@ -62,4 +62,10 @@ def _whole(rule: Rule) -> str:
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.strip().splitlines())
+    """Wrap the prose; lines that are indented already are commands and policy lines, to be copied whole."""
+    from textwrap import fill
+
+    return "\n".join(
+        f"  {line}" if line.startswith(" ") else fill(line, 100, initial_indent="  ", subsequent_indent="  ")
+        for line in text.strip().splitlines()
+    )

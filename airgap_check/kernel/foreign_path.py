@@ -13,12 +13,14 @@ from typing import NamedTuple
 _SYS_OPENAT2 = 437  # one number on every architecture (include/uapi/asm-generic/unistd.h)
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
+_MOUNTINFO_LIMIT = 4 << 20
 _LINKS = 40  # MAXSYMLINKS
 _REMOTE = frozenset({
     "nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "coda", "ceph", "9p", "gfs2", "ocfs2", "lustre",
     "gpfs", "beegfs", "orangefs", "pvfs2", "glusterfs", "autofs", "davfs", "vboxsf", "acfs", "panfs", "wekafs",
 })  # fmt: skip
-_LOCATE = os.O_PATH | os.O_CLOEXEC
+O_PATH = getattr(os, "O_PATH", 0)  # Linux only; elsewhere there is no /proc either, but the module must load
+_LOCATE = O_PATH | os.O_CLOEXEC
 
 
 class RefusedFileError(OSError):
@@ -40,9 +42,11 @@ class Mount(NamedTuple):
 def mounts(pid: int) -> list[Mount]:
     """Return the mounts that a process sees, below its own root, in the order they were made."""
     with open(f"/proc/{pid}/mountinfo", "rb") as file:
-        lines = os.fsdecode(file.read()).splitlines()
+        data = file.read(_MOUNTINFO_LIMIT + 1)
+    if len(data) > _MOUNTINFO_LIMIT:  # anybody may make 100,000 mounts in a namespace of his own
+        raise RefusedFileError(errno.EFBIG, f"more than {_MOUNTINFO_LIMIT} bytes of mounts")
     found = []
-    for line in lines:
+    for line in os.fsdecode(data).splitlines():
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
         if len(fields) > 4 and fields[0].isdecimal():

@@ -30,7 +30,7 @@ def parse(data: bytes, file_system: str) -> list[Mount]:
         fields = before.split(b" ")
         if separator and len(fields) >= 6:
             major, _, minor = fields[2].partition(b":")
-            if major.isdigit() and minor.isdigit() and len(major) + len(minor) < 16:
+            if major.isdigit() and minor.isdigit() and len(major) < 8 and len(minor) < 8:
                 device = os.makedev(int(major), int(minor))
                 found.append(Mount(device, _unescape(fields[3]), _unescape(fields[4]), file_system))
     return found

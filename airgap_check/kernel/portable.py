@@ -14,7 +14,7 @@ from airgap_check.kernel.owner import Owners
 from airgap_check.kernel.sock_diag import CLOSE, ESTABLISHED, STATES, Row
 
 _STATES = {name.replace("-", "_").replace("WAIT_", "WAIT"): state for state, name in enumerate(STATES)}
-_STATES |= {"SYN_RECV": _STATES["SYN_RECEIVED"]}
+_STATES |= {"ESTABLISHED": ESTABLISHED, "CLOSE": CLOSE}
 _EPHEMERAL = range(49152, 65536)  # RFC 6335; the other kernels keep to it
 _NOBODY = -1
 

@@ -125,7 +125,7 @@ def user_name(uid: int) -> str:
 def _users() -> dict[int, str]:
     users: dict[int, str] = {}
     try:
-        text = _regular_bytes(os.open("/etc/passwd", os.O_PATH | os.O_CLOEXEC), 1 << 24)
+        text = _regular_bytes(os.open("/etc/passwd", foreign_path.O_PATH | os.O_CLOEXEC), 1 << 24)
     except OSError:
         return users
     for line in text.decode(errors="replace").splitlines():

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from airgap_check.kernel import netlink
 
 ESTABLISHED, SYN_SENT, SYN_RECEIVED, TIME_WAIT, CLOSE, LISTEN = 1, 2, 3, 6, 7, 10
-STATES = (
-    "UNKNOWN", "ESTABLISHED", "SYN-SENT", "SYN-RECEIVED", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "CLOSE",
-    "CLOSE-WAIT", "LAST-ACK", "LISTEN", "CLOSING",
+STATES = (  # as ss(8) names them
+    "UNKNOWN", "ESTAB", "SYN-SENT", "SYN-RECV", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "UNCONN", "CLOSE-WAIT",
+    "LAST-ACK", "LISTEN", "CLOSING",
 )  # fmt: skip
 IPPROTO_UDPLITE = 136
 

@@ -12,7 +12,7 @@ _SOURCES = 64
 class Sources(NamedTuple):
     """The services of the hosts line in order, without their ``[NOTFOUND=return]`` actions."""
 
-    names: tuple[str, ...] = ("files", "dns")
+    names: tuple[str, ...]
 
     @property
     def reads_hosts(self) -> bool:
@@ -36,9 +36,12 @@ class Sources(NamedTuple):
         return self.names.index("dns")
 
 
+USUAL = Sources(("files", "dns"))
+
+
 def parse(text: str) -> Sources:
     """Read nsswitch.conf; without a hosts line glibc and musl look into the file, then ask DNS."""
-    found = Sources()
+    found = USUAL
     for line in text.split("\n"):
         database, colon, rest = line.partition("#")[0].partition(":")
         if colon and database.strip() == "hosts":

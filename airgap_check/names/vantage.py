@@ -18,6 +18,8 @@ from airgap_check.names.root import FolderRoot, ProcessRoot, Root, read_or_empty
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from airgap_check.names.nsswitch import Sources
     from airgap_check.names.resolv_conf import ResolvConf
 
@@ -30,7 +32,7 @@ class Vantage(NamedTuple):
     netns: int
     root: Root
     conf: ResolvConf
-    sources: Sources
+    sources: Sources = nsswitch.USUAL
     source: str = RESOLV_CONF
 
 
@@ -46,11 +48,16 @@ class Panorama(NamedTuple):
     failures: tuple[str, ...]
 
 
-def survey(deadline: float | None) -> Panorama:
-    """Look at every process once; ``deadline`` is a time.monotonic() value."""
-    if not sys.platform.startswith("linux"):
-        return Panorama(0, (_read(0, FolderRoot("/")),), {}, ("only Linux shows how other programs see names",))
+def survey(subjects: Collection[int], deadline: float | None) -> Panorama:
+    """Look at every process once; ``deadline`` is a time.monotonic() value.
+
+    The nsswitch.conf of others is read in the network namespaces of the ``subjects`` only, and assumed to be the usual
+    one elsewhere: there are hosts with hundreds of mount namespaces.
+    """
     refusals = Refusals()
+    if not sys.platform.startswith("linux"):
+        own_view = _with_sources(_read(0, FolderRoot("/")), refusals)
+        return Panorama(0, (own_view,), {}, ("only Linux shows how other programs see names",))
     own = _namespaces(os.getpid())
     groups: dict[tuple[int, int], list[int]] = {own: [os.getpid()]}
     for pid in procfs.pids():
@@ -63,8 +70,10 @@ def survey(deadline: float | None) -> Panorama:
     for (mount, netns), pids in groups.items():
         processes.setdefault(netns, []).extend(pids)
         if deadline is not None and time.monotonic() >= deadline:
-            refusals.process(f"had no time left to read {RESOLV_CONF} as a process sees it", pids[0])
+            refusals.add(f"had no time left to read {RESOLV_CONF} in a mount namespace", str(mount))
         elif vantage := _of_group(netns, pids, refusals, foreign=mount != own[0]):
+            if mount == own[0] or netns in subjects:
+                vantage = _with_sources(vantage, refusals)
             vantages.append(vantage)
     return Panorama(own[1], tuple(vantages), processes, tuple(refusals.sentences()))
 
@@ -91,8 +100,15 @@ def _of_group(netns: int, pids: list[int], refusals: Refusals, *, foreign: bool)
 
 
 def _read(netns: int, root: Root) -> Vantage:
-    conf = resolv_conf.parse(read_or_empty(root, RESOLV_CONF, resolv_conf.LIMIT))
-    return Vantage(netns, root, conf, nsswitch.parse(read_or_empty(root, NSSWITCH)))
+    return Vantage(netns, root, resolv_conf.parse(read_or_empty(root, RESOLV_CONF, resolv_conf.LIMIT)))
+
+
+def _with_sources(vantage: Vantage, refusals: Refusals) -> Vantage:
+    try:
+        return vantage._replace(sources=nsswitch.parse(read_or_empty(vantage.root, NSSWITCH)))
+    except OSError as error:
+        refusals.add(f"may not read {NSSWITCH} ({error.strerror}) where this is read", vantage.source)
+        return vantage
 
 
 def _name(pid: int) -> str:

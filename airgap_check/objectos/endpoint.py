@@ -93,7 +93,7 @@ def _url(text: str, port: int | None) -> Iterator[Endpoint]:
     if not slashes:
         yield from _host_list(text, port)
         return
-    if not re.search(r"[A-Za-z][\w+.-]*\Z", scheme):
+    if not scheme[-1:].isalnum():
         return
     family = _family(scheme)
     if family in _PLACELESS:

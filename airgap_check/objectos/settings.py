@@ -151,7 +151,7 @@ def endpoints(name: str, value: str, settings: Mapping[str, str]) -> tuple[Endpo
     return parse(value, port=port if port and port < 65536 else None)
 
 
-def leads_nowhere_known(name: str, value: str) -> bool:
+def is_unreadable(name: str, value: str) -> bool:
     """Tell whether a variable that should name a destination holds a template or something malformed."""
     known = variable(name)
     if known is None or known.form in {"word", "own"} or (known.form == "path-or-url" and "://" not in value):

@@ -43,7 +43,7 @@ def test_any_value_has_a_posture(name: str, value: str | None) -> None:
         assert (posture == "unset") == (value is None)
         if value is not None:
             settings.endpoints(known, value, {"OS_EMAIL_SMTP_PORT": value})
-            settings.leads_nowhere_known(known, value)
+            settings.is_unreadable(known, value)
 
 
 @given(

@@ -151,9 +151,9 @@ class Host:
             raise LabError(f"host {name} did not come up: {message!r}")
         self.netns, self._root = descriptors
         self.ip("link set lo up")
-        programs = self.path("/srv/bin")
+        programs = self.path("/run/lab/bin")
         programs.mkdir()
-        self.write("/srv/planted.py", (HERE / "planted.py").read_text())
+        self.write("/run/lab/planted.py", (HERE / "planted.py").read_text())
 
     def be_patient(self, seconds: float) -> None:
         """Let what runs in this host take longer than a test should."""
@@ -165,6 +165,8 @@ class Host:
 
     def write(self, path: str, text: str) -> None:
         """Write a file of this host, folders included."""
+        if not path.startswith(("/etc/", "/run/")):
+            raise LabError(f"{path} belongs to the machine, not to host {self.name}")
         target = self.path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
@@ -184,7 +186,7 @@ class Host:
         env: Mapping[str, str] | None = None,
         cgroup: str | None = None,
         user: tuple[int, int] | None = None,
-        cwd: str = "/srv",
+        cwd: str = "/run/lab",
         files: tuple[int, int, int],
     ) -> int:
         """Start a process with these three descriptors and return its pid in this host."""
@@ -231,10 +233,10 @@ class Host:
 
         ``unused`` arguments are only there to be read on its command line.
         """
-        program = self.path(f"/srv/bin/{name}")
+        program = self.path(f"/run/lab/bin/{name}")
         if not program.is_symlink():
             program.symlink_to(PYTHON)
-        argv = [f"/srv/bin/{name}", "-I", "-S", "/srv/planted.py", kind, *map(str, arguments), *unused]
+        argv = [f"/run/lab/bin/{name}", "-I", "-S", "/run/lab/planted.py", kind, *map(str, arguments), *unused]
         running = self.run(argv, **how)
         if until is not None:
             running.expect(until)
@@ -415,7 +417,7 @@ class Lab:
 
 def checker_environment(user: tuple[int, int] | None = None, **_: Any) -> dict[str, str]:
     """Return the environment that the tool runs in: little, and what measures its coverage."""
-    environment = {"HOME": "/srv", "PYTHONPATH": str(CHECKOUT)}
+    environment = {"HOME": "/run/lab", "PYTHONPATH": str(CHECKOUT)}
     if user is None:  # nobody may not write where the coverage is kept
         environment |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     return environment

@@ -48,23 +48,26 @@ def _forget_foreign_namespaces() -> None:
 
 
 def _furnish(hostname: str) -> None:
-    """Lay /proc, /run, /etc, /srv and the folders of systemd anew, so that nothing of the machine shows through."""
+    """Lay /proc, /run, /etc and the folders of systemd anew, so that nothing of the machine shows through."""
     _forget_foreign_namespaces()
     _mount("proc", "/proc", "proc")
     _tmpfs("/run")
-    _tmpfs("/srv")
+    etc = Path("/run/etc")
+    etc.mkdir()
+    _tmpfs(str(etc))
     for name in _KEPT:
         kept = Path("/etc", name)
         if kept.is_dir():
-            shutil.copytree(kept, Path("/srv", name))
+            shutil.copytree(kept, etc / name)
         elif kept.exists():
-            shutil.copy(kept, Path("/srv", name))
-    Path("/srv/nsswitch.conf").write_text(_NSSWITCH)
-    Path("/srv/hosts").write_text(_HOSTS)
-    Path("/srv/hostname").write_text(f"{hostname}\n")
-    Path("/srv/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
-    _mount("/srv", "/etc", flags=_MS_MOVE)
-    _tmpfs("/srv")
+            shutil.copy(kept, etc / name)
+    (etc / "nsswitch.conf").write_text(_NSSWITCH)
+    (etc / "hosts").write_text(_HOSTS)
+    (etc / "hostname").write_text(f"{hostname}\n")
+    (etc / "machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    _mount(str(etc), "/etc", flags=_MS_MOVE)
+    etc.rmdir()
+    Path("/run/lab").mkdir()
     for folder in _SYSTEMD:
         if Path(folder).is_dir() and not any(parent.is_symlink() for parent in (Path(folder), *Path(folder).parents)):
             _tmpfs(folder)

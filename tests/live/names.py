@@ -25,17 +25,17 @@ def serve_dnsmasq(lab: Lab, records: Mapping[str, str], address: str = RESOLVER)
         for name, value in records.items()
     ]
     lab.far.write(
-        "/srv/dnsmasq.conf",
+        "/run/lab/dnsmasq.conf",
         "\n".join(
             [
                 "no-resolv", "no-hosts", "keep-in-foreground", "user=root", "pid-file", "bind-interfaces", "local=/#/",
-                f"listen-address={lab.assign(address)}", "log-queries", "log-facility=/srv/dnsmasq.log", *lines, "",
+                f"listen-address={lab.assign(address)}", "log-queries", "log-facility=/run/lab/dnsmasq.log", *lines, "",
             ]
         ),
     )  # fmt: skip
-    lab.far.run(["dnsmasq", "--conf-file=/srv/dnsmasq.conf"])
+    lab.far.run(["dnsmasq", "--conf-file=/run/lab/dnsmasq.conf"])
     _wait_for_port_53(lab.far)
-    return lambda: set(_QUERY.findall(lab.far.path("/srv/dnsmasq.log").read_text()))
+    return lambda: set(_QUERY.findall(lab.far.path("/run/lab/dnsmasq.log").read_text()))
 
 
 def serve_unbound(lab: Lab, records: Mapping[str, str], address: str = RESOLVER) -> None:
@@ -47,16 +47,16 @@ def serve_unbound(lab: Lab, records: Mapping[str, str], address: str = RESOLVER)
         zones.setdefault(name.partition(".")[2], []).append(f"{name}. 60 IN {kind} {target}")
     configuration = [
         "server:", f"  interface: {lab.assign(address)}", "  access-control: 0.0.0.0/0 allow", "  do-daemonize: no",
-        '  username: ""', '  chroot: ""', '  directory: "/srv"', '  pidfile: ""', "  use-syslog: no",
-        "  logfile: /srv/unbound.log", '  module-config: "iterator"', "  do-not-query-localhost: no",
+        '  username: ""', '  chroot: ""', '  directory: "/run/lab"', '  pidfile: ""', "  use-syslog: no",
+        "  logfile: /run/lab/unbound.log", '  module-config: "iterator"', "  do-not-query-localhost: no",
     ]  # fmt: skip
     for zone, lines in zones.items():
         start = f"{zone}. 60 IN SOA ns.{zone}. root.{zone}. 1 3600 600 86400 60"
-        lab.far.write(f"/srv/{zone}.zone", "\n".join([start, f"{zone}. 60 IN NS ns.{zone}.", *lines, ""]))
-        configuration += ["auth-zone:", f'  name: "{zone}."', f"  zonefile: /srv/{zone}.zone"]
+        lab.far.write(f"/run/lab/{zone}.zone", "\n".join([start, f"{zone}. 60 IN NS ns.{zone}.", *lines, ""]))
+        configuration += ["auth-zone:", f'  name: "{zone}."', f"  zonefile: /run/lab/{zone}.zone"]
         configuration += ["  for-downstream: no", "  for-upstream: yes", "  fallback-enabled: no"]
-    lab.far.write("/srv/unbound.conf", "\n".join([*configuration, "remote-control:", "  control-enable: no", ""]))
-    lab.far.run(["unbound", "-d", "-c", "/srv/unbound.conf"])
+    lab.far.write("/run/lab/unbound.conf", "\n".join([*configuration, "remote-control:", "  control-enable: no", ""]))
+    lab.far.run(["unbound", "-d", "-c", "/run/lab/unbound.conf"])
     _wait_for_port_53(lab.far)
 
 

@@ -60,27 +60,27 @@ def _install(folder: Path) -> None:
 def start(lab: Lab, modules: Path, env: Mapping[str, str]) -> int:
     """Start the runtime in the near host as unit ``objectos.service`` and wait until it serves; return its pid."""
     near = lab.near
-    near.write("/srv/objectos/artifact.json", (_SOURCE / "artifact.json").read_text())
-    near.write("/srv/objectos/log", "")
-    with near.path("/srv/objectos/log").open("r+") as log, Path(os.devnull).open() as nothing:
+    near.write("/run/lab/objectos/artifact.json", (_SOURCE / "artifact.json").read_text())
+    near.write("/run/lab/objectos/log", "")
+    with near.path("/run/lab/objectos/log").open("r+") as log, Path(os.devnull).open() as nothing:
         pid = near.start(
             [str(modules / ".bin" / "os"), "start"],
             env={
                 "PATH": f"{modules}/node/bin:{PATH}",
-                "HOME": "/srv/objectos",
+                "HOME": "/run/lab/objectos",
                 "NODE_ENV": "production",
                 "OS_PORT": "8080",
-                "OS_ARTIFACT_PATH": "/srv/objectos/artifact.json",
+                "OS_ARTIFACT_PATH": "/run/lab/objectos/artifact.json",
                 **env,
             },
             cgroup="objectos.service",
-            cwd="/srv/objectos",
+            cwd="/run/lab/objectos",
             files=(nothing.fileno(), log.fileno(), log.fileno()),
         )
     deadline = time.monotonic() + _BOOT_SECONDS
     while near.output([PYTHON, "-I", "-c", _ASK, HEALTH])[0]:
         if time.monotonic() > deadline or not near.path(f"/proc/{pid}").exists():
-            raise LabError(f"the runtime did not come up:\n{near.path('/srv/objectos/log').read_text()[-4000:]}")
+            raise LabError(f"the runtime did not come up:\n{near.path('/run/lab/objectos/log').read_text()[-4000:]}")
         time.sleep(0.2)
     return pid
 
@@ -92,9 +92,9 @@ def serve_postgresql(far: Host) -> None:
         raise LabError("PostgreSQL is not installed (Debian package: postgresql)")
     line = next(line for line in far.path("/etc/passwd").read_text().splitlines() if line.startswith("postgres:"))
     uid, gid = (int(field) for field in line.split(":")[2:4])
-    far.check(["install", "-d", "-o", "postgres", "-g", "postgres", "/srv/postgresql", "/run/postgresql"])
+    far.check(["install", "-d", "-o", "postgres", "-g", "postgres", "/run/lab/postgresql", "/run/postgresql"])
     user = (uid, gid)
-    data = "/srv/postgresql/data"
+    data = "/run/lab/postgresql/data"
     far.check([f"{programs}/initdb", "--no-sync", "--auth=trust", "--locale=C.UTF-8", "-D", data], user=user)
     far.write(f"{data}/pg_hba.conf", "local all all trust\nhost all all 0.0.0.0/0 trust\n")
     far.run([f"{programs}/postgres", "-D", data, "-h", DATABASE, "-F", "-c", "log_min_messages=panic"], user=user)

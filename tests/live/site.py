@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 UNIT = "objectos.service"
-ARTIFACT = "/srv/objectos/artifact.json"
+ARTIFACT = "/run/lab/objectos/artifact.json"
 PASSWORD = "tr0ub4dor-and-3"
 SETTINGS = {
     "OS_ARTIFACT_FILE": ARTIFACT,
@@ -30,7 +30,7 @@ def start_objectos(lab: Lab, settings: Mapping[str, str] | None = None, name: st
     lab.near.write(ARTIFACT, "{}")
     lab.serve(DATABASE, 5432)
     environment = SETTINGS if settings is None else settings
-    return lab.near.plant("tcp", DATABASE, 5432, name=name, cgroup=UNIT, cwd="/srv/objectos", env=environment)
+    return lab.near.plant("tcp", DATABASE, 5432, name=name, cgroup=UNIT, cwd="/run/lab/objectos", env=environment)
 
 
 def serious(audit: Audit) -> set[str]:

@@ -21,7 +21,7 @@ NAMED = {"name": "app", "role": "webhook", "host": "app.corp.example", "ports": 
 def test_an_audit_sends_nothing_where_no_entry_names_a_host(site: Lab) -> None:
     site.serve(PUBLIC, 443)
     site.near.plant("tcp", PUBLIC, 443, cgroup=UNIT)
-    site.near.write("/srv/objectos/.env", "OS_EMAIL_SMTP_HOST=mail.corp.example\nOS_CLOUD_URL=https://x.example\n")
+    site.near.write("/run/lab/objectos/.env", "OS_EMAIL_SMTP_HOST=mail.corp.example\nOS_CLOUD_URL=https://x.example\n")
     before = site.near.counters()
     audit = site.audit(policy=policy())
     assert audit.exit_code == 1, audit.summary()
@@ -64,9 +64,9 @@ def test_no_secret_leaves_the_host(site: Lab, tmp_path: Path) -> None:
         "postgres://o:s3cr3t-of-line@10.1.1.1/d",
     ]  # fmt: skip
     site.serve(PUBLIC, 443)
-    site.near.plant("tcp", PUBLIC, 443, 1, name="node", cgroup=UNIT, env=secrets, cwd="/srv/objectos")
+    site.near.plant("tcp", PUBLIC, 443, 1, name="node", cgroup=UNIT, env=secrets, cwd="/run/lab/objectos")
     site.near.plant("idle", name="psql", unused=arguments)
-    site.near.write("/srv/objectos/.env", "OS_DATABASE_URL='mysql://o:s3cr3t-of-dotenv@10.20.0.6/o'\n")
+    site.near.write("/run/lab/objectos/.env", "OS_DATABASE_URL='mysql://o:s3cr3t-of-dotenv@10.20.0.6/o'\n")
     site.near.write(
         "/etc/systemd/system/objectos.service", "[Service]\nEnvironment=OS_REDIS_URL=redis://:s3cr3t-of-unit@10.2.2.2\n"
     )
@@ -126,20 +126,20 @@ def test_ctrl_c_ends_an_audit_with_130_and_no_traceback(site: Lab) -> None:
     site.far.plant("listener", "10.20.0.53", 53, "udp")  # never answers: the audit waits for it
     site.near.write("/etc/airgap-check/policy.yaml", json.dumps(policy(NAMED)))
     before = site.near.counters()["Udp.OutDatagrams"]
-    audit = site.near.run(["bash", "-c", f"exec {shlex.join(AUDIT)} 2>/srv/errors"], env=checker_environment())
+    audit = site.near.run(["bash", "-c", f"exec {shlex.join(AUDIT)} 2>/run/lab/errors"], env=checker_environment())
     while site.near.counters()["Udp.OutDatagrams"] == before:
         assert site.near.path(f"/proc/{audit.pid}").exists()
     audit.signal(signal.SIGINT)
     assert audit.wait() == 130
-    assert "Traceback" not in site.near.path("/srv/errors").read_text()
+    assert "Traceback" not in site.near.path("/run/lab/errors").read_text()
 
 
 def test_an_unwritable_report_is_refused_before_the_audit_starts(site: Lab) -> None:
     asked = serve_dnsmasq(site, {"app.corp.example": "10.30.0.7"})
-    for option in (["--report", "json=/srv/missing/report.json"], ["--record", "/srv/missing/evidence.jsonl"]):
+    for option in (["--report", "json=/run/lab/missing/report.json"], ["--record", "/run/lab/missing/evidence.jsonl"]):
         audit = site.audit(*option, policy=policy(NAMED))
         assert audit.exit_code == 2, audit.summary()
-        assert "/srv/missing" in audit.stderr
+        assert "/run/lab/missing" in audit.stderr
         assert len(audit.stderr.strip().splitlines()) == 1
     assert asked() == set()
 

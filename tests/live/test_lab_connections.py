@@ -20,8 +20,8 @@ def test_a_clean_host_with_an_explicit_policy_is_compliant(site: Lab) -> None:
 
 def test_a_policy_that_is_named_is_used_instead_of_the_default_one(site: Lab) -> None:
     assert_compliant(site.audit(policy=policy()))
-    site.near.write("/srv/strict.yaml", "version: 1\nallow: [{name: n, role: other, cidr: 10.1.1.1/32}]\n")
-    audit = site.audit("--policy", "/srv/strict.yaml")
+    site.near.write("/run/lab/strict.yaml", "version: 1\nallow: [{name: n, role: other, cidr: 10.1.1.1/32}]\n")
+    audit = site.audit("--policy", "/run/lab/strict.yaml")
     assert audit.exit_code == 1
     assert "connection.not-allowlisted" in audit.failed()
 
@@ -173,7 +173,16 @@ def test_a_public_address_that_lives_in_another_namespace_of_this_host_stays_pub
 def test_a_container_of_this_host_is_no_egress(site: Lab) -> None:
     contained = site.near.plant("namespace", "127.0.0.1", 9, until="unwired")
     site.wire_container(contained.pid)
-    server = ["nsenter", "--target", str(contained.pid), "--net", "/srv/bin/node", "-I", "-S", "/srv/planted.py"]
+    server = [
+        "nsenter",
+        "--target",
+        str(contained.pid),
+        "--net",
+        "/run/lab/bin/node",
+        "-I",
+        "-S",
+        "/run/lab/planted.py",
+    ]
     site.near.run([*server, "listener", CONTAINER, "8080"]).expect("ready")
     site.near.plant("tcp", CONTAINER, 8080, name="nginx")
     assert_compliant(site.audit(policy=policy()))

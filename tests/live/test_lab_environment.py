@@ -40,15 +40,15 @@ def test_an_unset_cloud_url_fails_where_it_must_be_off(site: Lab) -> None:
 
 
 def test_a_cloud_url_in_a_dotenv_file_is_found_with_its_line(site: Lab) -> None:
-    site.near.write("/srv/objectos/.env", f"# production\nOS_CLOUD_URL={PUBLIC_CLOUD}\n")
+    site.near.write("/run/lab/objectos/.env", f"# production\nOS_CLOUD_URL={PUBLIC_CLOUD}\n")
     audit = site.audit(policy=policy())
     record = assert_finding(audit, "environment.cloud-url-set", value=PUBLIC_CLOUD)
-    assert (record["place"]["path"], record["place"]["line"]) == ("/srv/objectos/.env", 2)
+    assert (record["place"]["path"], record["place"]["line"]) == ("/run/lab/objectos/.env", 2)
     assert audit.exit_code == 1
 
 
 def test_a_cloud_url_in_a_drop_in_of_the_unit_is_found_with_its_file(site: Lab) -> None:
-    site.near.write("/etc/systemd/system/objectos.service", "[Service]\nExecStart=/srv/bin/node\n")
+    site.near.write("/etc/systemd/system/objectos.service", "[Service]\nExecStart=/run/lab/bin/node\n")
     assert_compliant(site.audit(policy=policy()))
     drop_in = "/etc/systemd/system/objectos.service.d/cloud.conf"
     site.near.write(drop_in, f'[Service]\nEnvironment="OS_CLOUD_URL={PUBLIC_CLOUD}"\n')

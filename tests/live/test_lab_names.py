@@ -95,7 +95,7 @@ def test_no_resolve_costs_nothing_where_no_entry_names_a_host(site: Lab) -> None
 def test_only_allowlisted_names_are_asked(site: Lab) -> None:
     """Names in settings, in /etc/hosts and of wildcard entries are read, never asked."""
     asked = serve_dnsmasq(site, RECORDS)
-    site.near.write("/srv/objectos/.env", "OS_EMAIL_SMTP_HOST=mail.elsewhere.example\n")
+    site.near.write("/run/lab/objectos/.env", "OS_EMAIL_SMTP_HOST=mail.elsewhere.example\n")
     wildcard = {"name": "replicas", "role": "database", "host": "*.db.corp.example", "ports": [5432]}
     audit = site.audit(policy=policy(ENTRY, wildcard))
     assert audit.report

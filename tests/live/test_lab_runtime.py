@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SQLITE = "file:/srv/objectos/data.db"
+SQLITE = "file:/run/lab/objectos/data.db"
 PUBLIC_CLOUD = "https://cloud.objectos.ai"
 MUST_BE_OFF = {"cloud_url": "must-be-off"}
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from airgap_check.evidence import Answer, Evidence, Resolver
-from tests.live.lab import CONTAINER, DATABASE, GATEWAY, NEAR, RESOLVER, checker_environment
+from tests.live.lab import CONTAINER, DATABASE, GATEWAY, NEAR, NOBODY, RESOLVER, checker_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +37,11 @@ sys.stdout.buffer.write(msgspec.json.encode(seen))
 """
 
 
-def collect(lab: Lab, *names: str, subjects: tuple[int, ...] = (), ask: bool = True) -> Evidence:
+def collect(
+    lab: Lab, *names: str, subjects: tuple[int, ...] = (), ask: bool = True, user: tuple[int, int] | None = None
+) -> Evidence:
     argv = [sys.executable, "-c", COLLECT, msgspec.json.encode((names, subjects, ask)).decode()]
-    return msgspec.json.decode(lab.near.check(argv, env=checker_environment()), type=Evidence)
+    return msgspec.json.decode(lab.near.check(argv, env=checker_environment(user), user=user), type=Evidence)
 
 
 def answers(evidence: Evidence) -> dict[str, Answer]:
@@ -75,10 +77,10 @@ def site(lab: Lab) -> Iterator[Lab]:
     lab.assign(RESOLVER)
     lab.assign(GOOGLE)
     many = "".join(f"10.30.{number // 250}.{number % 250 + 1} many.bank.example\n" for number in range(400))
-    lab.far.write("/srv/many", many)
+    lab.far.write("/run/lab/many", many)
     dnsmasq(
         lab.far, "--no-resolv", "--no-hosts", f"--listen-address={RESOLVER}", "--bind-interfaces",
-        "--addn-hosts=/srv/many", "--local=/bank.example/hoster.example/cdn.example/", "--local-ttl=30",
+        "--addn-hosts=/run/lab/many", "--local=/bank.example/hoster.example/cdn.example/", "--local-ttl=30",
         f"--host-record={NAME},{DATABASE}", "--host-record=six.bank.example,fd99::77",
         f"--host-record=both.bank.example,{DATABASE},fd99::77",
         "--host-record=db.corp.bank.example,10.20.0.9",
@@ -87,10 +89,10 @@ def site(lab: Lab) -> Iterator[Lab]:
     )  # fmt: skip
     dnsmasq(
         lab.far, "--no-resolv", "--no-hosts", f"--listen-address={GOOGLE}", "--bind-interfaces",
-        "--log-queries", "--log-facility=/srv/public.log", f"--host-record={NAME},{CDN}",
+        "--log-queries", "--log-facility=/run/lab/public.log", f"--host-record={NAME},{CDN}",
     )  # fmt: skip
     yield lab
-    log = lab.far.path("/srv/public.log").read_text()
+    log = lab.far.path("/run/lab/public.log").read_text()
     assert "started" in log
     assert "query[" not in log, "a public resolver was asked"
 
@@ -309,3 +311,14 @@ def test_a_name_in_the_hosts_file_is_not_asked_for(site: Lab) -> None:
     evidence = collect(site, NAME)
     assert site.near.counters() == before
     assert (evidence.status, answers(evidence)[NAME].source) == ("complete", "hosts")
+
+
+def test_who_may_not_look_at_others_says_so_and_asks_no_forwarder_that_it_cannot_follow(site: Lab) -> None:
+    site.near.write("/etc/resolv.conf", "nameserver 127.0.0.1\n")
+    unbound(site.near, f'forward-zone: name: "." forward-addr: {GOOGLE}')
+    before = site.near.counters()
+    evidence = collect(site, NAME, user=NOBODY)
+    assert site.near.counters() == before
+    assert evidence.status == "partial"
+    assert "may not see the namespaces of a process" in evidence.reason
+    assert resolvers(evidence) == {("127.0.0.1", "loopback", None), (None, "unknown", "127.0.0.1")}

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from airgap_check.collectors import environment, process_environment, runtimes
 from airgap_check.evidence import Evidence, Runtime, Setting
 from airgap_check.kernel import procfs
@@ -15,7 +17,6 @@ from tests.unit.collectors.planted_process import planted, script
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
 
 NO_UNITS = "/nonexistent"
 
@@ -117,6 +118,16 @@ def test_what_a_runtime_was_not_told_is_stated_as_unset(tmp_path: Path) -> None:
     assert all(
         one.value == "" and one.process and one.place.pid == pid for one in stated.values() if one.posture == "unset"
     )
+
+
+def test_what_many_runtimes_of_one_kind_were_not_told_is_one_fact(tmp_path: Path) -> None:
+    environ = {"OS_CLOUD_URL": "off"}
+    with planted(environ, folder=tmp_path) as first, planted(environ, folder=tmp_path) as second:
+        evidence = _collect(first, second)
+    assert {name for name, one in _settings(evidence).items() if one.posture == "unset"} == {
+        "OS_BUSINESS_DB_URL", "OS_ARTIFACT_FILE",
+    }  # fmt: skip
+    assert evidence.counts["runtimes"] == 1
 
 
 def test_a_blank_value_is_not_unset(tmp_path: Path) -> None:
@@ -273,6 +284,15 @@ def test_past_the_deadline_the_evidence_is_partial() -> None:
     assert "time limit with 3 processes left" in evidence.reason
 
 
+def test_past_the_deadline_no_runtime_is_called_untold(tmp_path: Path) -> None:
+    with planted({"OS_CLOUD_URL": "off"}, folder=tmp_path) as pid:
+        seen = process_environment.sweep([pid], None).seen
+        found = runtimes.find(seen, (), time.monotonic() - 1)
+    assert found.subjects
+    assert not found.unset
+    assert "time limit" in found.failures[0]
+
+
 def test_hidden_processes_make_the_evidence_partial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procfs, "hides_processes", lambda: True)
     evidence = _collect()
@@ -314,3 +334,39 @@ def test_a_flood_of_settings_or_destinations_makes_the_evidence_partial() -> Non
         evidence = _collect(pid)
     assert "more than 2000 settings" in evidence.reason
     assert not _settings(evidence)
+
+
+def test_a_runtime_whose_folder_is_gone_reads_no_file(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with planted({"OS_CLOUD_URL": "off"}, folder=folder) as pid:
+        folder.rmdir()
+        evidence = _collect(pid)
+    assert evidence.status == "complete"
+    assert "OS_BUSINESS_DB_URL" in _settings(evidence)
+
+
+def test_a_file_of_too_many_variables_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("".join(f"A{number}=1\n" for number in range(2001)))
+    with planted({"OS_CLOUD_URL": "off"}, folder=tmp_path) as pid:
+        evidence = _collect(pid)
+    assert "more than 2000 variables" in evidence.reason
+
+
+@pytest.mark.parametrize(
+    ("root", "cwd", "place"),
+    [
+        ("/", "/srv/app", "/srv/app"),
+        ("/jail", "/jail/srv/app", "/srv/app"),
+        ("/jail", "/jail", "/"),
+        ("/jail", "/jailed", None),
+        ("/", "/srv/app (deleted)", None),
+        ("/", "(unreachable)/srv", None),
+    ],
+)
+def test_a_working_directory_is_named_as_its_process_names_it(
+    root: str, cwd: str, place: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = {"/proc/7/root": root, "/proc/7/cwd": cwd}
+    monkeypatch.setattr(os, "readlink", lambda path: links[path])
+    assert runtimes._working_directory(7) == place

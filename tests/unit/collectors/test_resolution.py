@@ -37,7 +37,7 @@ def view(
 class Wire:
     """Stands where the questions would be sent: remembers who was asked what, and from where."""
 
-    def __init__(self, replies: Mapping[str, Reply]) -> None:
+    def __init__(self, replies: Mapping[str, Reply | list[Reply]]) -> None:
         self.replies = replies
         self.asked: list[tuple[list[str], list[str]]] = []
         self.entered: list[int] = []
@@ -46,7 +46,8 @@ class Wire:
         self, questions: Mapping[str, tuple[str, ...]], servers: Sequence[Server], _deadline: float | None
     ) -> dict[str, Reply]:
         self.asked.append((list(questions), [str(server.address) for server in servers]))
-        return {name: self.replies[name] for name in questions if name in self.replies}
+        found = {name: self.replies[name] for name in questions if name in self.replies}
+        return {name: reply.pop(0) if isinstance(reply, list) else reply for name, reply in found.items()}
 
     def inside(self, namespace: Namespace, work: Callable[[], T]) -> T:
         self.entered.append(namespace.inode)
@@ -64,7 +65,7 @@ class Site:
         self,
         views: Sequence[Vantage],
         names: Sequence[str] = (),
-        replies: Mapping[str, Reply] | None = None,
+        replies: Mapping[str, Reply | list[Reply]] | None = None,
         subjects: Sequence[int] = (),
         failures: tuple[str, ...] = (),
         namespaces: Sequence[Namespace] = NAMESPACES,
@@ -73,7 +74,7 @@ class Site:
     ) -> Evidence:
         self.wire = Wire(replies or {})
         panorama = Panorama(HOST, tuple(views), {HOST: [os.getpid()]}, failures)
-        self._patch.setattr(vantage, "survey", lambda _deadline: panorama)
+        self._patch.setattr(vantage, "survey", lambda _subjects, _deadline: panorama)
         self._patch.setattr(query, "ask", self.wire.ask)
         self._patch.setattr(netns, "inside", self.wire.inside)
         return resolution.collect(names, namespaces, subjects, ask, None)
@@ -200,11 +201,12 @@ def test_the_resolv_confs_of_one_namespace_are_tried_in_turn_until_a_name_is_fou
         view(POD, "nameserver 8.8.8.8"),
         view(POD, "nameserver 10.0.0.54"),
     ]
-    replies = {DB: Reply("nxdomain"), WWW: FOUND}
-    evidence = site.collect([view(HOST, ""), *views], [DB, WWW], replies, [POD])
-    assert site.wire.asked == [([DB, WWW], ["10.0.0.53"]), ([DB], ["10.0.0.54"])]
-    assert [(answer.name, answer.status) for answer in answers(evidence)] == [(DB, "nxdomain"), (WWW, "ok")]
-    assert evidence.status == "complete"
+    for second, status in ((FOUND, "ok"), (Reply("timeout"), "nxdomain")):
+        replies: dict[str, Reply | list[Reply]] = {DB: [Reply("nxdomain"), second], WWW: FOUND}
+        evidence = site.collect([view(HOST, ""), *views], [DB, WWW], replies, [POD])
+        assert site.wire.asked == [([DB, WWW], ["10.0.0.53"]), ([DB], ["10.0.0.54"])]
+        assert [(answer.name, answer.status) for answer in answers(evidence)] == [(DB, status), (WWW, "ok")]
+        assert evidence.status == "complete"
 
 
 def test_a_subject_that_has_gone_or_cannot_be_entered_is_a_gap(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

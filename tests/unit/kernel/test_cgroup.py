@@ -160,7 +160,9 @@ def test_an_id_that_nobody_has_is_no_workload(hierarchy: Path) -> None:
     assert cgroup.Cgroups().workload(3) is None
 
 
-def test_something_mounted_over_the_hierarchy_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_something_mounted_over_the_hierarchy_is_not_taken_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "a.service").mkdir()
     monkeypatch.setattr(procfs, "read", lambda *_: f"1 2 0:9999 / {tmp_path} rw - cgroup2 cgroup2 rw\n".encode())
     assert cgroup.Cgroups().workload((tmp_path / "a.service").stat().st_ino) is None

@@ -23,7 +23,7 @@ CGROUP = attribute(21, struct.pack("=Q", 77))
 def message(
     local: str = "10.0.0.1",
     remote: str = "10.0.0.2",
-    ports: tuple[int, int] = (40000, 443),
+    *,
     state: int = ESTABLISHED,
     cookie: int = 1,
     inode: int = 9,
@@ -32,7 +32,7 @@ def message(
 ) -> bytes:
     family = socket.AF_INET if "." in local and ":" not in local else socket.AF_INET6
     ends = ip_address(local).packed.ljust(16, b"\0") + ip_address(remote).packed.ljust(16, b"\0")
-    body = struct.pack("=BBBB", family, state, 0, 0) + struct.pack(">HH", *ports) + ends
+    body = struct.pack("=BBBB", family, state, 0, 0) + struct.pack(">HH", 40000, 443) + ends
     body += struct.pack("=IQ5I", 0, cookie, 0, 0, 0, 1000, inode) + attributes
     length = 16 + len(body)
     return struct.pack("=IHHII", length, kind, 2, 1, 0) + body + bytes(-length % 4)

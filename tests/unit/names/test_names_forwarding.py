@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from airgap_check.kernel import netns, procfs
-from airgap_check.names import nsswitch, resolv_conf, responder
+from airgap_check.names import resolv_conf, responder
 from airgap_check.names.forwarding import FORWARDERS, Forwarding, Way
 from airgap_check.names.responder import Responder, Responders
 from airgap_check.names.root import FolderRoot, ProcessRoot, names_or_none, read_or_empty
@@ -38,7 +38,7 @@ class Known:
 
 
 def vantage(text: str = "", netns: int = HOST, files: dict[str, str | OSError] | None = None) -> Vantage:
-    return Vantage(netns, Tree(files), resolv_conf.parse(text), nsswitch.Sources())
+    return Vantage(netns, Tree(files), resolv_conf.parse(text))
 
 
 def dnsmasq(pid: int, *options: str, netns: int = HOST) -> Responder:
@@ -218,6 +218,16 @@ def test_in_a_namespace_that_may_not_be_looked_into_a_loopback_server_is_somebod
     responders = Responders({7: [2**22 + 1]}, FORWARDERS)
     assert responders.find(7, ip_address("127.0.0.1"), 53) == Responder(7)
     assert responders.find(7, ip_address("10.0.0.1"), 53) is None
+
+
+def test_a_namespace_of_ones_own_comes_before_others_with_the_same_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Responders, "_owns", lambda _self, _netns, _address: True)
+    with closing(bound("0.0.0.0")) as held:
+        responders = Responders({1: [os.getpid()], 2: [os.getpid()]}, FORWARDERS)
+        for inode in (1, 2):
+            found = responders.find(inode, ip_address("10.0.0.1"), held.getsockname()[1])
+            assert found is not None
+            assert found.netns == inode
 
 
 def test_addresses_are_read_from_the_tables_of_the_kernel() -> None:

@@ -49,7 +49,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[int, int] | OSError
 def test_our_own_view_comes_first(seen: dict[int, tuple[int, int] | OSError]) -> None:
     with child() as pid:
         seen[pid] = seen[OWN]
-        panorama = vantage.survey(None)
+        panorama = vantage.survey((), None)
     (own,) = panorama.vantages
     assert (panorama.own, panorama.failures) == (netns.own_inode(), ())
     assert (own.netns, own.source) == (netns.own_inode(), "/etc/resolv.conf")
@@ -63,9 +63,11 @@ def test_a_foreign_view_is_named_by_its_program_or_its_workload_never_by_a_pid(
     with child() as pid:
         seen[pid] = FOREIGN
         name = procfs.read(pid, "comm").decode().strip()
-        assert [view.source for view in vantage.survey(None).vantages[1:]] == [f"/etc/resolv.conf of process {name}"]
+        assert [view.source for view in vantage.survey((), None).vantages[1:]] == [
+            f"/etc/resolv.conf of process {name}"
+        ]
         monkeypatch.setattr(cgroup, "of_process", lambda _pid: cgroup.workload_of("/system.slice/objectos.service"))
-        sources = [view.source for view in vantage.survey(None).vantages[1:]]
+        sources = [view.source for view in vantage.survey((), None).vantages[1:]]
         assert sources == ["/etc/resolv.conf of unit objectos.service"]
 
 
@@ -74,12 +76,12 @@ def test_a_process_that_hides_is_a_gap_and_one_that_vanished_is_none(
 ) -> None:
     with child() as pid:
         seen[pid] = DENIED
-        (failure,) = vantage.survey(None).failures
+        (failure,) = vantage.survey((), None).failures
         assert failure.startswith(f"may not see the namespaces of a process: process {pid} ")
     seen[pid] = ProcessLookupError()
-    assert vantage.survey(None).failures == ()
+    assert vantage.survey((), None).failures == ()
     seen[pid] = FOREIGN
-    assert len(vantage.survey(None).vantages) == 1
+    assert len(vantage.survey((), None).vantages) == 1
 
 
 def test_a_resolv_conf_that_cannot_be_read_is_a_gap(
@@ -88,7 +90,7 @@ def test_a_resolv_conf_that_cannot_be_read_is_a_gap(
     monkeypatch.setattr(vantage, "ProcessRoot", lambda _pid: Tree({"/etc/resolv.conf": DENIED}))
     with child() as pid:
         seen[pid] = FOREIGN
-        panorama = vantage.survey(None)
+        panorama = vantage.survey((), None)
     assert len(panorama.vantages) == 1
     (failure,) = panorama.failures
     assert failure.startswith("may not read /etc/resolv.conf of a process (Permission denied): ")
@@ -96,7 +98,7 @@ def test_a_resolv_conf_that_cannot_be_read_is_a_gap(
 
 def test_views_for_which_there_is_no_time_are_a_gap(seen: dict[int, tuple[int, int] | OSError]) -> None:
     assert seen
-    panorama = vantage.survey(0.0)
+    panorama = vantage.survey((), 0.0)
     assert panorama.vantages == ()
     assert "had no time left" in panorama.failures[0]
 
@@ -106,7 +108,7 @@ def test_a_missing_resolv_conf_means_what_libc_does_without_one(
 ) -> None:
     assert seen
     monkeypatch.setattr(vantage, "FolderRoot", lambda _folder: Tree())
-    (view,) = vantage.survey(None).vantages
+    (view,) = vantage.survey((), None).vantages
     assert [address for address, _ in view.conf.nameservers] == [resolv_conf.DEFAULT]
     assert view.sources.names == ("files", "dns")
 
@@ -116,12 +118,29 @@ def test_a_kernel_thread_with_mounts_of_its_own_looks_nothing_up(
 ) -> None:
     with child() as pid:
         seen[pid] = FOREIGN
-        assert len(vantage.survey(None).vantages) == 2
+        assert len(vantage.survey((), None).vantages) == 2
         monkeypatch.setattr(procfs, "is_kernel_thread", lambda _pid: True)
-        assert len(vantage.survey(None).vantages) == 1
+        assert len(vantage.survey((), None).vantages) == 1
 
 
 def test_elsewhere_than_on_linux_only_our_own_view_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    panorama = vantage.survey(None)
+    panorama = vantage.survey((), None)
     assert (len(panorama.vantages), len(panorama.failures), panorama.processes) == (1, 1, {})
+
+
+def test_nsswitch_is_read_for_us_and_for_the_subjects(
+    seen: dict[int, tuple[int, int] | OSError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: dict[str, str | OSError] = {"/etc/nsswitch.conf": "hosts: dns"}
+    monkeypatch.setattr(vantage, "ProcessRoot", lambda _pid: Tree(files))
+    monkeypatch.setattr(vantage, "FolderRoot", lambda _folder: Tree(files))
+    with child() as pid:
+        seen[pid] = (7, 8)
+        assert [view.sources.names for view in vantage.survey((), None).vantages] == [("dns",), ("files", "dns")]
+        assert [view.sources.names for view in vantage.survey((8,), None).vantages] == [("dns",), ("dns",)]
+        files["/etc/nsswitch.conf"] = DENIED
+        panorama = vantage.survey((), None)
+    (failure,) = panorama.failures
+    assert failure == "may not read /etc/nsswitch.conf (Permission denied) where this is read: /etc/resolv.conf"
+    assert panorama.vantages[0].sources.names == ("files", "dns")

@@ -133,7 +133,7 @@ def test_a_fetched_artifact_leads_somewhere() -> None:
 
 
 def test_a_template_is_known_to_lead_nowhere_known() -> None:
-    assert settings.leads_nowhere_known("OS_OTLP_ENDPOINT", "https://{{host}}/")
-    assert not settings.leads_nowhere_known("OS_OTLP_ENDPOINT", "https://h/")
-    assert not settings.leads_nowhere_known("OS_EMAIL_PROVIDER", "{{x}}")
-    assert not settings.leads_nowhere_known("OS_ARTIFACT_PATH", "{{x}}")
+    assert settings.is_unreadable("OS_OTLP_ENDPOINT", "https://{{host}}/")
+    assert not settings.is_unreadable("OS_OTLP_ENDPOINT", "https://h/")
+    assert not settings.is_unreadable("OS_EMAIL_PROVIDER", "{{x}}")
+    assert not settings.is_unreadable("OS_ARTIFACT_PATH", "{{x}}")

@@ -64,7 +64,7 @@ def command(argv: Sequence[str]) -> str:
 # --- connection strings ----------------------------------------------------------------------------------------------
 
 _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.:-]{0,60}://")
-_URL_START = re.compile(r"(?:\A|(?<=[\s,;|=('\"<>\[]))([A-Za-z][A-Za-z0-9+.:-]{0,60}://)")
+_URL_START = re.compile(r"(?<![A-Za-z0-9+.:-])[A-Za-z][A-Za-z0-9+.:-]{0,60}://")
 _ASSIGNMENT = re.compile(r"(?<![A-Za-z0-9_.\[\]%-])([A-Za-z0-9_.\[\]%-]++)(\s*+[\"']\s*+:|\s*+=)\s*+")
 _GLANCE = 300  # characters of a value that tell a path from a secret
 _NEXT_PAIR = re.compile(r";\s*+[A-Za-z][A-Za-z _]{0,40}+=")
@@ -78,10 +78,10 @@ def _scrub(text: str) -> str:
 
 
 def _scrub_user_info(text: str) -> str:
-    starts = [match.span(1) for match in _URL_START.finditer(text)]
+    starts = [match.span() for match in _URL_START.finditer(text)]
     if not starts:
         return _scrub_bare_user_info(text)
-    pieces = [text[: starts[0][0]]]
+    pieces = [_scrub_bare_user_info(text[: starts[0][0]])]
     for index, (begin, end) in enumerate(starts):
         stop = starts[index + 1][0] if index + 1 < len(starts) else len(text)
         pieces += [text[begin:end], _scrub_after_scheme(text[begin:end], text[end:stop])]
@@ -97,7 +97,8 @@ def _scrub_after_scheme(scheme: str, rest: str) -> str:
     if at < 0 and _odd_port(authority):
         return f"{REDACTED}{rest[len(authority) :]}"
     # Slack, Teams and Discord put the credential of a webhook into its path.
-    return authority + _TOKEN_IN_PATH.sub(REDACTED, rest[len(authority) :])
+    path, comma, more = _TOKEN_IN_PATH.sub(REDACTED, rest[len(authority) :]).partition(",")
+    return authority + path + comma + ",".join(_scrub_bare_user_info(word) for word in more.split(","))
 
 
 def _odd_port(authority: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -180,7 +180,6 @@ class Survey:
         self.views("endpoint")
         self.views("resolver")
         expired = self.allowlist.expired()
-        blind = self._inspection.of("sockets").status != "complete"
         outside = {
             normal(answer.name)
             for answer in self.answers
@@ -193,7 +192,7 @@ class Survey:
                 role=entry.role,
                 source=self._policy.sources.get(entry.name, "policy"),
                 expired="yes" if entry.name in expired else "no",
-                used="yes" if self._uses[entry.name] else "unknown" if blind else "no",
+                used=self._used(entry),
                 public="no"
                 if not self._leads_outside(entry, outside)
                 else "approved"
@@ -201,6 +200,15 @@ class Survey:
                 else "unapproved",
                 broad=breadth(entry),
             )
+
+    def _used(self, entry: Entry) -> Literal["yes", "no", "unknown", "unseen"]:
+        """Tell whether anything needed an entry; datagrams from sockets without a peer are for nobody to see."""
+        sockets = self._inspection.of("sockets")
+        if self._uses[entry.name]:
+            return "yes"
+        if sockets.status != "complete":
+            return "unknown"
+        return "unseen" if entry.protocol in {"udp", "any"} and sockets.counts.get("unconnected_udp") else "no"
 
     def _leads_outside(self, entry: Entry, outside: set[str]) -> bool:
         """Tell whether an entry is for public addresses: by its networks, or by what its names were seen to be."""

@@ -133,6 +133,7 @@ class ResolvedView(View, frozen=True, kw_only=True):
 class PolicyEntryView(View, frozen=True, kw_only=True):
     """An entry of the allowlist. ``used`` says whether any evidence needed it, ``broad`` why it is too wide.
 
+    An entry for UDP is *unseen* where sockets without a peer may be what uses it: NTP, syslog, SNMP traps, cluster rings.
     ``public`` tells whether it leads to public addresses, and if so, whether it says ``public: true``.
     """
 
@@ -142,7 +143,7 @@ class PolicyEntryView(View, frozen=True, kw_only=True):
     role: str
     source: str
     expired: YesNo
-    used: Allowed
+    used: Literal["yes", "no", "unknown", "unseen"]
     public: Literal["no", "approved", "unapproved"]
     broad: str | None = None
 

@@ -24,6 +24,9 @@ def test_no_password_of_a_url_survives(secret: str, word: str, scheme: str) -> N
         f"{scheme}://{secret}@{word}/x",
         f"a,{scheme}://{word}:{secret}@h,{scheme}://{word}:{secret}@g",
         f"{word}:{secret}@tcp({word}:3306)/{word}",
+        f"http://{word}/,{word}:{secret}@h",
+        f"{word}:{secret}@h,https://{word}",
+        f"https://{word}/{scheme}://{word}:{secret}@h",
     ):
         assert secret not in redact.url(text)
         assert secret not in redact.value("OS_DATABASE_URL", text)

@@ -73,10 +73,10 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Sabotage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What somebody adds to the host, and the findings that must come of it: each rule, and what it is about."""
+    """What somebody adds to the host, and the findings that must come of it: ``rule subject`` each."""
 
     name: str
-    finds: dict[str, str]
+    finds: tuple[str, ...]
     socket: str | None = None
     inside: str | None = None
     environment: dict[str, dict[str, str]] = {}
@@ -85,7 +85,10 @@ class Sabotage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A host. The first namespace is the initial one; ``resolvers`` are lines ``address [via address] source``."""
+    """A host. The first namespace is the initial one; ``resolvers`` are lines ``address [via address] source``.
+
+    ``unseen`` names the entries of the policy that the host does need, though no snapshot can show it.
+    """
 
     about: str
     policy: dict[str, Any]
@@ -93,6 +96,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     started: dict[str, Started] = {}
     resolvers: str = ""
     answers: dict[str, list[str]] = {}
+    unseen: tuple[str, ...] = ()
     sabotages: tuple[Sabotage, ...]
 
 
@@ -132,13 +136,14 @@ def look(host: Host, policy: Policy, sabotage: Sabotage | None = None) -> Inspec
     def wants_owner(connection: Connection) -> bool:  # as audit.collect has it
         return allowlist.connection(connection).allowed != "yes"
 
+    stock = machine.inventory()
     with pytest.MonkeyPatch.context() as patch:
         machine.install(patch)
         seen = (
             environment.collect(None, units_root=str(FOLDER / "no units")),
             resolution,
-            sockets.collect(machine.inventory(), wants_owner, None),
-            listeners.collect(machine.inventory(), None),
+            sockets.collect(stock, wants_owner, None),
+            listeners.collect(stock, None),
             Evidence(kind="policy", status="complete"),
         )
     return msgspec.structs.replace(building.inspection(runtime=False), evidence=seen)
@@ -204,7 +209,7 @@ class _Machine:
         for line in filter(None, (line.partition("#")[0].strip() for line in lines)):
             protocol, state, local, remote, *owner = line.split()
             row = _socket(protocol, state, local, remote)
-            tables[_TABLES[protocol]].append(row._replace(cookie=len(tables), **self._owner(owner)))
+            tables[_TABLES[protocol]].append(row._replace(**self._owner(owner)))
         low, _, high = space.ephemeral.partition("-")
         held = [interface(text) for text in ["127.0.0.1/8", "::1/128", *space.addresses.split()]]
         return NamespaceSockets(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NEVER_EGRESS = frozenset({"loopback", "own", "host"})
 PUBLIC = frozenset({"public", "metadata"})
 _RAW = frozenset({"raw", "packet", "icmp"})
+_RAW_ICMP = frozenset({"proto 1", "proto 58"})  # what collectors.sockets says of a raw socket for ICMP, ICMPv6
 # An answer that says what there is, even when that is nothing; anything else leaves the name unanswered.
 _DEFINITE = frozenset({"ok", "nodata", "nxdomain"})
 
@@ -75,6 +76,7 @@ class Allowlist:
         """Bind names to addresses; an answer binds every address of its chain to the name that was asked."""
         self._allow = [_Rule(entry, today) for entry in policy.file.allow]
         self._inbound = [_Rule(entry, today) for entry in policy.file.inbound or ()]
+        self._judges_peers = policy.file.inbound is not None
         self._internal = policy.internal
         self._bound: dict[str, set[str]] = {}
         self._answered: set[str] = set()
@@ -101,6 +103,10 @@ class Allowlist:
             known = self._scoped[end] = msgspec.structs.replace(end, scope="internal") if inside else end
         return known
 
+    def decide(self, connection: Connection) -> Decision:
+        """Judge a connection by the list for whoever opened it."""
+        return self.peer(connection) if connection.direction == "inbound" else self.connection(connection)
+
     def connection(self, connection: Connection) -> Decision:
         """Judge an outbound, or undecidable, connection."""
         remote = self.scoped(connection.remote)
@@ -110,7 +116,7 @@ class Allowlist:
 
     def _entry(self, rule: _Rule, connection: Connection, remote: Endpoint) -> Decision:
         if connection.protocol in _RAW:
-            return _raw(rule, connection)
+            return NO if remote.scope in PUBLIC and not rule.public else _raw(rule, connection)
         if not rule.carries(connection.protocol, remote.port):
             return NO
         reached = self._reaches(rule, remote)
@@ -200,6 +206,8 @@ class Allowlist:
         remote = self.scoped(connection.remote)
         if remote.scope in NEVER_EGRESS:
             return Decision("yes", f"{remote.scope} addresses are of this host")
+        if not self._judges_peers:
+            return Decision("unknown", "the policy has no inbound section")
         for rule in self._inbound:
             expects = not rule.expired and rule.carries(connection.protocol, connection.local.port)
             if expects and rule.holds(_addresses(remote)):
@@ -229,6 +237,7 @@ def _best(decisions: Iterable[Decision]) -> Decision:
 def _raw(rule: _Rule, connection: Connection) -> Decision:
     """Judge a socket that can send anything anywhere: only an entry that says for whom can approve it."""
     fits = rule.protocol in ("any", connection.protocol) or rule.role == "dhcp"
+    fits = fits or (rule.protocol == "icmp" and connection.state in _RAW_ICMP)
     if not fits or rule.selector is None:
         return NO
     chosen = selects(rule.selector, connection.process, connection.workload, connection.user)

@@ -111,7 +111,7 @@ def collect(
 
     def wants_owner(connection: Connection) -> bool:
         """Look up who it is only where that can matter: for a finding, or for an entry that is only for some."""
-        return plan.every_owner or allowlist.connection(connection).allowed != "yes"
+        return plan.every_owner or allowlist.decide(connection).allowed != "yes"
 
     seen += [sockets.collect(stock, wants_owner, deadline), listeners.collect(stock, deadline), trust(policy)]
     inspection = Inspection(

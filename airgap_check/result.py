@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airgap_check.finding import Coverage, Finding, Outcome, RuleResult
-from airgap_check.view import View, fields
+from airgap_check.view import EndpointView, SettingView, View, fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from airgap_check.evidence import Place, Process, Workload
+    from airgap_check.evidence import Process, Workload
     from airgap_check.policy import Policy
     from airgap_check.rule import Rule
     from airgap_check.survey import Survey
@@ -128,23 +128,13 @@ def subject_of(view: View) -> str:
         words.append("unknown process")
     if workload:
         words.append(f"({workload.kind} {workload.name})")
-    if (place := getattr(record, "place", None)) and place.kind != "process":
-        words.append(_where(place))
+    if isinstance(view, SettingView | EndpointView) and not process:
+        words.append(f"in {view.where}")
     for path in ("record.address", "record.path", "network", "collector"):
         field = fields(type(view)).get(path.removeprefix("record."))
         if not words and field and (value := field.read(view)):
             words.append(str(value))
     return " ".join(words) or "deployment"
-
-
-def _where(place: Place) -> str:
-    """Name the place of a setting: ``in unit x.service, /etc/.../x.service:7``."""
-    if place.kind == "own":
-        return "in the environment of this audit"
-    line = f"{place.path}:{place.line}" if place.path and place.line else place.path
-    parts = [f"unit {place.unit}" if place.unit else None, line]
-    where = ", ".join(part for part in parts if part)
-    return f"in {where}" if where else "on the command line"
 
 
 def _waiver(rule: Rule, view: View, policy: Policy, today: date) -> str | None:

@@ -133,7 +133,7 @@ class ResolvedView(View, frozen=True, kw_only=True):
 class PolicyEntryView(View, frozen=True, kw_only=True):
     """An entry of the allowlist. ``used`` says whether any evidence needed it, ``broad`` why it is too wide.
 
-    An entry for UDP is *unseen* where sockets without a peer may be what uses it: NTP, syslog, SNMP traps, cluster rings.
+    An entry for UDP is *unseen* where sockets without a peer may be what uses it, as ntpd's and corosync's do.
     ``public`` tells whether it leads to public addresses, and if so, whether it says ``public: true``.
     """
 

@@ -13,7 +13,8 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import crowd, engine
-from tests.live.lab import CHECKOUT, Lab
+from tests.live.lab import Lab
+from tests.live.lab_host import CHECKOUT
 from tests.live.site import policy, start_objectos
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.live.lab import Lab, Running
+    from tests.live.lab import Lab
+    from tests.live.lab_host import Running
 
 PROCESSES = 200
 SERVER, SERVER6 = "10.20.1.5", "fd99::1"

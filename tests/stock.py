@@ -43,7 +43,7 @@ def namespace(
     addresses: tuple[str, ...] = (),
     broadcasts: tuple[str, ...] = (),
     *,
-    made_by_root: bool = True,
+    maker: int = 0,
     untabled: dict[str, int] | None = None,
     pids: tuple[int, ...] = (),
 ) -> NamespaceSockets:
@@ -53,7 +53,7 @@ def namespace(
         addresses=frozenset(map(packed, addresses)),
         broadcasts=frozenset(map(packed, broadcasts)),
         ephemeral=EPHEMERAL,
-        made_by_root=made_by_root,
+        maker=maker,
         untabled=untabled or {},
     )
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _MAPPED = bytes(10) + b"\xff\xff"
 _ANY4, _ANY6 = bytes(4), bytes(16)
+DHCP_CLIENT = frozenset({68, 546})  # RFC 2131, RFC 8415: they wait for answers, not for callers
+# The kernel's clients of ONC RPC (NFS, its locks and callbacks) call from here: net/sunrpc/xprtsock.c.
+_RPC_CLIENT = range(665, 1024)
 
 
 def plain(packed: bytes) -> bytes:
@@ -37,7 +40,8 @@ class TcpDirection:
     def of(self, state: int, local: bytes, local_port: int, remote_port: int) -> Direction:
         """Decide by the listener that the socket came from; without one, by which port the kernel picked.
 
-        A port of the ephemeral range was picked by whoever connected: here, that was us, there, the other side.
+        A port of the ephemeral range was picked by whoever connected: here, that was us, there, the other side. One of
+        those that NFS clients take says nothing, as the services that they call may have any port.
         """
         if state == SYN_SENT:
             return "outbound"
@@ -45,7 +49,7 @@ class TcpDirection:
             return "inbound"
         if local_port in self._ephemeral:
             return "outbound"
-        return "inbound" if remote_port in self._ephemeral else "unknown"
+        return "inbound" if remote_port in self._ephemeral and local_port not in _RPC_CLIENT else "unknown"
 
     def _listens(self, local: bytes, port: int) -> bool:
         return (local, port) in self._ends or (_ANY4 if len(local) == 4 else _ANY6, port) in self._ends
@@ -55,7 +59,7 @@ class UdpDirection:
     """Decides for the connected UDP sockets of one network namespace."""
 
     def __init__(self, rows: Iterable[Row], ephemeral: range) -> None:
-        ports = {row.local_port for row in rows if row.state == CLOSE}
+        ports = {row.local_port for row in rows if row.state == CLOSE} - DHCP_CLIENT
         self._served = frozenset(port for port in ports if port not in ephemeral)
 
     def of(self, _state: int, _local: bytes, local_port: int, remote_port: int) -> Direction:

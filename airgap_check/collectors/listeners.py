@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airgap_check.address import scope_of
 from airgap_check.collectors import coverage
-from airgap_check.collectors.direction import plain
+from airgap_check.collectors.direction import DHCP_CLIENT, plain
 from airgap_check.evidence import Evidence, Listener, endpoint
 from airgap_check.kernel import procfs
 from airgap_check.kernel.sock_diag import CLOSE, LISTEN
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from airgap_check.kernel.inventory import Inventory, NamespaceSockets
     from airgap_check.kernel.owner import Owners
     from airgap_check.kernel.sock_diag import Row
-
-_DHCP_CLIENT = frozenset({68, 546})  # RFC 2131, RFC 8415: they wait for answers, not for callers
 
 
 def collect(inventory: Inventory, deadline: float | None) -> Evidence:
@@ -53,7 +51,7 @@ def _waiting(sockets: NamespaceSockets) -> Iterator[tuple[Protocol, Row]]:
             yield "tcp", row
     for table in ("udp", "udplite"):
         for row in sockets.tables.get(table, []):
-            fixed = row.local_port not in sockets.ephemeral and row.local_port not in _DHCP_CLIENT
+            fixed = row.local_port not in sockets.ephemeral and row.local_port not in DHCP_CLIENT
             if row.state == CLOSE and fixed and _beyond_loopback(row):
                 yield "udp", row
 

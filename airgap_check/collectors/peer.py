@@ -28,17 +28,18 @@ class Peers(dict[bytes, Peer]):
 
     A namespace's own addresses are *own* and its broadcast addresses *broadcast*, but public ones only if the initial
     namespace has them too: anybody can make a namespace and give himself the internet in it. For the same reason the
-    addresses of other namespaces are *host* only when root made those.
+    addresses of other namespaces are *host* only when those were made by root, or by who made this one.
     """
 
     def __init__(self, sockets: NamespaceSockets, inventory: Inventory) -> None:
         super().__init__()
         self._own, self._broadcasts = sockets.addresses, sockets.broadcasts
         self._initial, self._initial_broadcasts = inventory.initial_addresses()
+        makers = {0, max(0, sockets.maker)}
         self._host = frozenset(
             address
             for other in inventory.namespaces
-            if other.made_by_root and other is not sockets
+            if other.maker in makers and other is not sockets
             for address in other.addresses
         )
 

@@ -40,8 +40,8 @@ class NamespaceSockets(NamedTuple):
     """What one network namespace holds.
 
     ``tables`` maps tcp, udp, udplite, raw, icmp, packet to their rows; ``addresses`` and ``broadcasts`` are packed;
-    ``ephemeral`` are the ports that the kernel picks by itself; ``made_by_root`` is false where anybody may have given
-    himself these addresses; ``untabled`` counts sockets of protocols that no table lists.
+    ``ephemeral`` are the ports that the kernel picks by itself; ``maker`` is the uid of whoever made the namespace and
+    may have given himself these addresses (-1 is unknown); ``untabled`` counts sockets of protocols without a table.
     """
 
     namespace: Namespace
@@ -49,7 +49,7 @@ class NamespaceSockets(NamedTuple):
     addresses: frozenset[bytes]
     broadcasts: frozenset[bytes]
     ephemeral: range
-    made_by_root: bool
+    maker: int
     untabled: dict[str, int]
 
 
@@ -156,7 +156,7 @@ def _look_around(namespace: Namespace, refusals: Refusals) -> NamespaceSockets:
         addresses=frozenset(address.address for address in addresses),
         broadcasts=frozenset(packed for address in addresses for packed in address.broadcasts()),
         ephemeral=attempt("the range of local ports", proc_net.local_port_range, _DEFAULT_PORTS),
-        made_by_root=attempt("the owner", netns.made_by_root, otherwise=False),
+        maker=attempt("the maker", netns.maker, -1),
         untabled={name: number for name, number in in_use.items() if number and name not in _TABLED},
     )
 
@@ -217,7 +217,8 @@ def _initial(namespaces: list[Namespace]) -> int:
 def _diag_modules() -> set[str]:
     """Return the diag modules that are loaded; a kernel without modules has none to load."""
     try:
-        with open("/proc/modules", encoding="ascii", errors="replace") as file:
-            return {name for line in file if (name := line.partition(" ")[0]).endswith("_diag")}
+        with open("/proc/modules", "rb") as file:
+            names = {line.partition(b" ")[0].decode(errors="replace") for line in file}
     except OSError:
         return set()
+    return {name for name in names if name.endswith("_diag")}

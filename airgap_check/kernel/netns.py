@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
@@ -190,22 +191,22 @@ def of_socket(pid: int, descriptor: int) -> int:
         os.close(process)
 
 
-def made_by_root() -> bool:
-    """Tell whether the user namespace that owns the calling thread's network namespace was created by root.
+def maker() -> int:
+    """Return who made the user namespace that owns the calling thread's network namespace: 0 is root.
 
     Anybody can make a user namespace and, in it, a network namespace with whatever addresses he likes. Namespaces of
-    an outer user namespace, which we may not ask about, are the administrator's.
+    an outer user namespace, which we may not ask about, are the administrator's. Raises OSError.
     """
     namespace = os.open(_OURS, _OPEN)
     try:
         owner = fcntl.ioctl(namespace, _NS_GET_USERNS)
     except PermissionError:
-        return True
+        return 0
     finally:
         os.close(namespace)
     try:
         uid = bytearray(4)
         fcntl.ioctl(owner, _NS_GET_OWNER_UID, uid)
-        return not any(uid)
+        return int.from_bytes(uid, sys.byteorder)
     finally:
         os.close(owner)

@@ -68,12 +68,12 @@ class OpenSockets:
             except OSError:
                 refusals.process("may not read the open files of a process", pid)
                 continue
-            others = links.keys() - known
-            self._holders.update(dict.fromkeys(links.keys() - others if others else links, pid))
-            for link in others:
+            for link in [link for link in links if link not in known]:
+                name = links.pop(link)
                 if link.startswith(b"socket:["):
                     inode = int(link[8:-1])
-                    self.strangers[inode] = Stranger(inode, pid, f"{directory.decode()}/{links[link].decode()}")
+                    self.strangers[inode] = Stranger(inode, pid, f"{directory.decode()}/{name.decode()}")
+            self._holders.update(dict.fromkeys(links, pid))
         self.failures = refusals.sentences()
 
 

@@ -47,9 +47,7 @@ def take() -> Inventory:
         for entry in entries
         if (address := parse(entry.address)) is not None
     )
-    sockets = NamespaceSockets(
-        Namespace(0, "process"), tables, own, frozenset(), _EPHEMERAL, made_by_root=True, untabled={}
-    )
+    sockets = NamespaceSockets(Namespace(0, "process"), tables, own, frozenset(), _EPHEMERAL, 0, {})
     return Inventory((sockets,), 0, Owners(holders.get, Cgroups()), tuple(failures), ())
 
 

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airgap_check.kernel import netlink, rtnetlink, sock_diag
-from airgap_check.kernel.rtnetlink import InterfaceAddress
-from airgap_check.kernel.sock_diag import Row
+
+if TYPE_CHECKING:
+    from airgap_check.kernel.rtnetlink import InterfaceAddress
+    from airgap_check.kernel.sock_diag import Row
 
 
 def attribute(kind: int, value: bytes, lie: int) -> bytes:
@@ -71,7 +74,7 @@ def test_a_parser_never_reads_past_the_end(messages: list[bytes], cut: int) -> N
     """Bytes after the end must not change what comes out: the buffer is used again and again."""
     data = b"".join(messages)
     data = data[: max(0, len(data) - cut)]
-    outcomes = []
+    outcomes: list[tuple[int | None, dict[int, Row]]] = []
     for beyond in (b"", b"\xff" * 64, b"\0" * 64):
         rows: dict[int, Row] = {}
         buffer = memoryview(bytearray(data + beyond))[: len(data)]

@@ -14,6 +14,7 @@ packet socket its ethertype as the local address. The owner is
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from functools import cache
 from ipaddress import ip_address, ip_interface
@@ -22,9 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pytest
-import yaml
 
-from airgap_check import policyfile
+from airgap_check import policyfile, yamlfile
 from airgap_check.address import scope_of
 from airgap_check.allowlist import Allowlist
 from airgap_check.collectors import environment, listeners, sockets
@@ -36,12 +36,13 @@ from airgap_check.kernel.netns import Namespace
 from airgap_check.kernel.owner import Owners
 from airgap_check.kernel.rtnetlink import InterfaceAddress
 from airgap_check.kernel.sock_diag import Row
+from airgap_check.objectos import settings
 from tests import building
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.evidence import Connection
+    from airgap_check.evidence import AnyRecord, Connection
     from airgap_check.policy import Policy
 
 FOLDER = Path(__file__).parent / "hosts"
@@ -77,7 +78,7 @@ class Sabotage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     name: str
     finds: tuple[str, ...]
-    socket: str | None = None
+    socket: str = ""
     inside: str | None = None
     environment: dict[str, dict[str, str]] = {}
     resolver: str = ""
@@ -110,20 +111,25 @@ class _Program(NamedTuple):
 
 
 def names() -> list[str]:
-    """List the hosts that are described."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 @cache
 def read(name: str) -> Host:
     """Read a description; a word of it that means nothing is an error."""
-    return msgspec.convert(yaml.safe_load((FOLDER / f"{name}.yaml").read_bytes()), Host)
+    path = FOLDER / f"{name}.yaml"
+    return msgspec.convert(yamlfile.parse(path.name, path.read_bytes()).value, Host)
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines of a description that say something."""
+    return [line for line in (line.partition("#")[0].strip() for line in text.splitlines()) if line]
 
 
 def policy_of(host: Host, **sections: Any) -> Policy:
     """Check the host's policy as if it stood in a file, some sections replaced."""
-    text = yaml.safe_dump({**host.policy, **sections})
-    return policyfile.load("policy.yaml", text.encode(), {rule.id: rule.kind for rule in building.RULES.rules})
+    text = msgspec.json.encode({**host.policy, **sections})
+    return policyfile.load("policy.yaml", text, {rule.id: rule.kind for rule in building.RULES.rules})
 
 
 def look(host: Host, policy: Policy, sabotage: Sabotage | None = None) -> Inspection:
@@ -133,8 +139,8 @@ def look(host: Host, policy: Policy, sabotage: Sabotage | None = None) -> Inspec
     answers = [record for record in resolution.records if isinstance(record, Answer)]
     allowlist = Allowlist(policy, answers, building.STARTED.date())
 
-    def wants_owner(connection: Connection) -> bool:  # as audit.collect has it
-        return allowlist.connection(connection).allowed != "yes"
+    def wants_owner(connection: Connection) -> bool:  # as audit has it
+        return allowlist.decide(connection).allowed != "yes"
 
     stock = machine.inventory()
     with pytest.MonkeyPatch.context() as patch:
@@ -153,7 +159,7 @@ class _Machine:
     """One host as /proc and the kernel's tables would show it."""
 
     def __init__(self, host: Host, sabotage: Sabotage | None) -> None:
-        self._host, self._sabotage = host, sabotage
+        self._host, self._sabotage = host, sabotage or Sabotage(name="none", finds=())
         self._programs = {program.name: program for program in _programs(host)}
         self._by_pid = {program.pid: program for program in self._programs.values()}
         users = dict.fromkeys(program.user for program in self._programs.values() if program.user != "root")
@@ -163,23 +169,21 @@ class _Machine:
         self._inode = 100_000
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        """Put this machine's /proc in the place of ours."""
         patch.setattr(procfs, "read", self._read)
         patch.setattr(procfs, "pids", lambda: sorted(self._by_pid))
         patch.setattr(procfs, "describe", self._describe)
         patch.setattr(procfs, "user_name", {uid: user for user, uid in self._uids.items()}.__getitem__)
         patch.setattr(procfs, "hides_processes", lambda: False)
-        for variable in dict(environment.os.environ):
-            if environment.settings.variable(variable):
+        for variable in list(os.environ):
+            if settings.variable(variable):
                 patch.delenv(variable)
 
-    def _read(self, pid: int, name: str, limit: int = 1 << 20) -> bytes:
+    def _read(self, pid: int, name: str, _limit: int = 0) -> bytes:
         program = self._by_pid.get(pid)
-        if program is None or not limit:
+        if program is None:
             raise FileNotFoundError(errno.ENOENT, "no such process", str(pid))
         started = self._host.started.get(program.name, Started(command=program.executable))
-        added = self._sabotage.environment.get(program.name, {}) if self._sabotage else {}
-        variables = {**started.environment, **added}
+        variables = {**started.environment, **self._sabotage.environment.get(program.name, {})}
         files = {
             "cgroup": f"0::{program.cgroup}\n",
             "comm": f"{program.name[:15]}\n",
@@ -194,7 +198,6 @@ class _Machine:
         return Process(pid=pid, name=program.name, executable=program.executable, user=program.user)
 
     def inventory(self) -> Inventory:
-        """Return every socket of the host."""
         spaces = tuple(self._space(number, name) for number, name in enumerate(self._host.namespaces, 1))
         cgroups = Cgroups()
         cgroups._paths = {number: path for path, number in self._cgroups.items()} | {_ROOT_CGROUP: "/"}
@@ -203,59 +206,54 @@ class _Machine:
     def _space(self, number: int, name: str) -> NamespaceSockets:
         space = self._host.namespaces[name]
         tables: dict[str, list[Row]] = {table: [] for table in _TABLES.values()}
-        lines = space.sockets.splitlines()
-        if self._sabotage and self._sabotage.socket and name == (self._sabotage.inside or next(iter(self._host.namespaces))):
-            lines.append(self._sabotage.socket)
-        for line in filter(None, (line.partition("#")[0].strip() for line in lines)):
+        added = self._sabotage.socket if name == (self._sabotage.inside or next(iter(self._host.namespaces))) else ""
+        for line in [*lines(space.sockets), *lines(added)]:
             protocol, state, local, remote, *owner = line.split()
             row = _socket(protocol, state, local, remote)
-            tables[_TABLES[protocol]].append(row._replace(**self._owner(owner)))
+            uid, inode, cgroup = self._owner(owner)
+            tables[_TABLES[protocol]].append(row._replace(uid=uid, inode=inode, cgroup=cgroup))
         low, _, high = space.ephemeral.partition("-")
-        held = [interface(text) for text in ["127.0.0.1/8", "::1/128", *space.addresses.split()]]
+        held = [_interface(text) for text in ["127.0.0.1/8", "::1/128", *space.addresses.split()]]
         return NamespaceSockets(
             namespace=Namespace(number, "process", tuple(p.pid for p in self._by_pid.values() if p.space == name)),
             tables=tables,
             addresses=frozenset(address.address for address in held),
             broadcasts=frozenset(packed for address in held for packed in address.broadcasts()),
             ephemeral=range(int(low), int(high) + 1),
-            made_by_root=space.made_by == "root",
+            maker=self._uids[space.made_by],
             untabled={},
         )
 
-    def _owner(self, words: list[str]) -> dict[str, int]:
+    def _owner(self, words: list[str]) -> tuple[int, int, int]:
+        """Return the uid, inode and cgroup of a socket, and remember who holds it."""
         if not words:
-            return {}
+            return 0, 0, 0
         self._inode += 1
         name = words[0]
         if name == "-":
-            return {"inode": self._inode, "cgroup": _ROOT_CGROUP}
+            return 0, self._inode, _ROOT_CGROUP
         program = self._programs[name.strip("()")]
         path = words[2] if words[1:2] == ["<"] else program.cgroup
-        facts = {
-            "uid": self._uids[program.user],
-            "cgroup": self._cgroups.setdefault(path, _ROOT_CGROUP + 1 + len(self._cgroups)),
-        }
+        cgroup = self._cgroups.setdefault(path, _ROOT_CGROUP + 1 + len(self._cgroups))
         if name.startswith("("):
-            return facts
+            return self._uids[program.user], 0, cgroup
         self._holders[self._inode] = program.pid
-        return {**facts, "inode": self._inode}
+        return self._uids[program.user], self._inode, cgroup
 
     def resolution(self) -> Evidence:
         """Return the name servers and answers; every name of the allowlist has one."""
-        added = self._sabotage
-        lines = [*self._host.resolvers.splitlines(), added.resolver if added else ""]
-        answers = {**self._host.answers, **(added.answers if added else {})}
-        records = [
-            *(_resolver(line) for line in lines if line.strip()),
+        answers = {**self._host.answers, **self._sabotage.answers}
+        records: tuple[AnyRecord, ...] = (
+            *map(_resolver, [*lines(self._host.resolvers), *lines(self._sabotage.resolver)]),
             *(_answer(name, addresses) for name, addresses in answers.items()),
-        ]
-        return Evidence(kind="resolution", status="complete", records=tuple(records))
+        )
+        return Evidence(kind="resolution", status="complete", records=records)
 
 
 def _programs(host: Host) -> Iterator[_Program]:
     pid = _FIRST_PID
     for space, described in host.namespaces.items():
-        for line in filter(str.strip, described.processes.splitlines()):
+        for line in lines(described.processes):
             name, user, executable, cgroup = line.split()
             pid += 1
             yield _Program(pid, name, user, executable, cgroup, space)
@@ -267,9 +265,8 @@ def _socket(protocol: str, state: str, local: str, remote: str) -> Row:
         return Row(socket.AF_PACKET, 0, b"", int(local.partition(":")[0], 16), b"", 2, 0, 0)
     here, port = _end(local)
     there, peer_port = _end(remote)
-    v6only = len(here) == 16 and not local.startswith("*")
-    if remote == "*:*" or (not any(there) and len(there) != len(here)):
-        there = bytes(len(here))
+    v6only = local.startswith("[::]")
+    there = there if any(there) else bytes(len(here))
     assert len(here) == len(there), f"{local} and {remote} are of two families"
     family = socket.AF_INET if len(here) == 4 else socket.AF_INET6
     return Row(family, _STATES[state], here, port, there, peer_port, 0, 0, 0, 0, v6only)
@@ -283,8 +280,7 @@ def _end(text: str) -> tuple[bytes, int]:
     return packed, 0 if port == "*" else int(port)
 
 
-def interface(text: str) -> InterfaceAddress:
-    """Read ``10.0.0.5/24`` as the kernel holds it."""
+def _interface(text: str) -> InterfaceAddress:
     held = ip_interface(text)
     return InterfaceAddress(held.ip.packed, held.network.prefixlen, None)
 

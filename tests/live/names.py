@@ -6,7 +6,8 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from tests.live.lab import PATIENCE, RESOLVER, Host, Lab, LabError
+from tests.live.lab import RESOLVER, Lab
+from tests.live.lab_host import PATIENCE, Host, LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

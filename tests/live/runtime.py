@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.live.lab import CHECKOUT, DATABASE, PATH, PYTHON, Host, Lab, LabError
+from tests.live.lab import DATABASE, Lab
+from tests.live.lab_host import CHECKOUT, PATH, PYTHON, Host, LabError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

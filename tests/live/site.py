@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.live.lab import DATABASE, RESOLVER, Audit, Lab, Running
+from tests.live.lab import DATABASE, RESOLVER, Audit, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tests.live.lab_host import Running
 
 UNIT = "objectos.service"
 ARTIFACT = "/run/lab/objectos/artifact.json"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.live.lab import CONTAINER, PUBLIC, PUBLIC6, SILENT, Lab
+from tests.live.lab import CONTAINER, NOBODY, PUBLIC, PUBLIC6, SILENT, Lab
 from tests.live.site import UNIT, assert_compliant, assert_finding, assert_violation, policy
 
 PARTNER = "10.30.0.9"
@@ -137,7 +137,7 @@ def test_a_connected_udp_socket_is_a_connection_though_it_sent_nothing(site: Lab
 
 
 def test_giving_a_public_address_to_a_namespace_of_ones_own_whitewashes_nothing(site: Lab) -> None:
-    liar = site.near.plant("whitewash", PUBLIC, 443, name="liar", cgroup="liar.service", until="unwired")
+    liar = site.near.plant("whitewash", PUBLIC, 443, name="liar", cgroup="liar.service", user=NOBODY, until="unwired")
     site.near.check(
         ["nsenter", "--target", str(liar.pid), "--net", "ip", "-batch", "-"],
         stdin=f"link set lo up\naddress add {PUBLIC}/32 dev lo\n",
@@ -151,7 +151,7 @@ def test_giving_a_public_address_to_a_namespace_of_ones_own_whitewashes_nothing(
 
 
 def test_a_public_address_that_lives_in_another_namespace_of_this_host_stays_public(site: Lab) -> None:
-    liar = site.near.plant("whitewash", PUBLIC, 443, name="liar", until="unwired")
+    liar = site.near.plant("whitewash", PUBLIC, 443, name="liar", user=NOBODY, until="unwired")
     site.wire_container(liar.pid)
     site.near.check(
         ["nsenter", "--target", str(liar.pid), "--net", "ip", "-batch", "-"], stdin=f"address add {PUBLIC}/32 dev lo\n"
@@ -168,6 +168,25 @@ def test_a_public_address_that_lives_in_another_namespace_of_this_host_stays_pub
     assert audit.exit_code == 1
     processes = {finding["record"]["process"]["name"] for finding in audit.findings("connection.public-destination")}
     assert processes == {"liar", "curl"}
+
+
+def test_nobody_turns_a_remote_host_into_a_container_by_claiming_its_address(site: Lab) -> None:
+    site.serve(PARTNER, 8443)
+    site.near.plant("tcp", PARTNER, 8443, name="node", cgroup=UNIT)
+    liar = site.near.plant("whitewash", "127.0.0.1", 9000, name="liar", user=NOBODY, until="unwired")
+    site.near.check(
+        ["nsenter", "--target", str(liar.pid), "--net", "ip", "-batch", "-"],
+        stdin=f"link set lo up\naddress add {PARTNER}/32 dev lo\n",
+    )
+    liar.go_on()
+    liar.expect("ready")
+    assert_violation(
+        site.audit(policy=policy()),
+        "connection.not-allowlisted",
+        process="node",
+        workload=UNIT,
+        remote__scope="private",
+    )
 
 
 def test_a_container_of_this_host_is_no_egress(site: Lab) -> None:

@@ -15,7 +15,8 @@ from tests.live.lab import CONTAINER, DATABASE, GATEWAY, NEAR, NOBODY, RESOLVER,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.live.lab import Host, Lab
+    from tests.live.lab import Lab
+    from tests.live.lab_host import Host
 
 pytestmark = [
     pytest.mark.live,

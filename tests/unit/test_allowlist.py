@@ -158,6 +158,20 @@ def test_a_raw_socket_is_approved_only_by_an_entry_that_says_for_whom(protocol: 
     assert allowlist({**anybody, "for": {"exe": "/usr/bin/other"}}).connection(raw).allowed == "no"
 
 
+@pytest.mark.parametrize(("state", "expected"), [("proto 1", "yes"), ("proto 58", "yes"), ("proto 255", "no")])
+def test_an_entry_for_pings_approves_the_raw_sockets_of_icmp_only(state: str, expected: str) -> None:
+    raw = connection("0.0.0.0", None, protocol="raw", state=state, direction="unknown", process=NODE)
+    pings = {"cidr": "10.0.0.0/16", "protocol": "icmp", "for": {"exe": "/usr/bin/node"}}
+    assert allowlist(pings).connection(raw).allowed == expected
+
+
+def test_a_raw_socket_with_a_public_peer_needs_an_entry_that_says_public() -> None:
+    raw = connection("93.184.216.34", None, protocol="raw", direction="unknown", process=NODE)
+    holder = {"cidr": "93.184.216.34/32", "protocol": "any", "for": {"exe": "/usr/bin/node"}}
+    assert allowlist(holder).connection(raw).allowed == "no"
+    assert allowlist({**holder, "public": True}).connection(raw).allowed == "yes"
+
+
 def test_a_sites_own_prefix_is_internal_and_still_needs_an_entry() -> None:
     networks = {"internal": ["93.184.216.0/24"]}
     allow = allowlist(networks=networks)
@@ -173,6 +187,18 @@ def test_an_inbound_section_judges_listeners_by_port_and_peers_by_address() -> N
     assert allow.peer(connection("10.0.1.5", None, **served)).allowed == "yes"
     assert allow.peer(connection("10.0.2.5", None, **served)).allowed == "no"
     assert allow.peer(connection("10.0.1.5", None, **{**served, "local": remote("10.0.0.2", 22)})).allowed == "no"
+
+
+def test_without_an_inbound_section_nobody_says_who_may_connect() -> None:
+    served = {"direction": "inbound", "local": remote("10.0.0.2", 443)}
+    assert allowlist().peer(connection("10.0.1.5", None, **served)).allowed == "unknown"
+    assert allowlist(inbound=[]).peer(connection("10.0.1.5", None, **served)).allowed == "no"
+
+
+def test_a_connection_is_decided_by_the_list_for_whoever_opened_it() -> None:
+    allow = allowlist({"cidr": "10.0.0.9/32"}, inbound=[])
+    assert allow.decide(connection("10.0.0.9")).allowed == "yes"
+    assert allow.decide(connection("10.0.0.9", direction="inbound", local=remote("10.0.0.2", 443))).allowed == "no"
 
 
 def _setting(end: Endpoint) -> Setting:

@@ -88,7 +88,11 @@ def test_a_socket_that_does_not_listen_is_no_listener() -> None:
         (22, 32768, "inbound"),
         (22, 60999, "inbound"),
         (22, 61000, "unknown"),
+        (664, 40000, "inbound"),
+        (665, 40000, "unknown"),
         (700, 2049, "unknown"),
+        (1023, 40000, "unknown"),
+        (1024, 40000, "inbound"),
         (61000, 443, "unknown"),
     ],
 )
@@ -105,6 +109,8 @@ def test_without_a_listener_the_ephemeral_port_tells(local_port: int, remote_por
         (123, 123, 123, "outbound"),
         (40000, 40000, 53, "outbound"),
         (None, 40000, 53, "outbound"),
+        (68, 68, 67, "outbound"),
+        (546, 546, 547, "outbound"),
     ],
 )
 def test_connected_udp_is_inbound_only_beside_its_server(

@@ -53,7 +53,19 @@ def test_a_container_of_this_host_is_host_unless_its_address_is_public(address: 
 
 
 def test_addresses_that_anybody_gave_himself_are_not_host() -> None:
-    assert scope("10.9.9.9", HOST, namespace(2, addresses=("10.9.9.9",), made_by_root=False)) == "private"
+    assert scope("10.9.9.9", HOST, namespace(2, addresses=("10.9.9.9",), maker=1000)) == "private"
+    assert scope("10.9.9.9", HOST, namespace(2, addresses=("10.9.9.9",), maker=-1)) == "private"
+
+
+@pytest.mark.parametrize(("maker", "expected"), [(1000, "host"), (0, "host"), (1001, "private")])
+def test_containers_of_one_user_are_host_to_each_other(maker: int, expected: str) -> None:
+    ours, other = namespace(2, maker=1000), namespace(3, addresses=("10.89.0.3",), maker=maker)
+    assert scope("10.89.0.3", HOST, ours, other, seen_from=1) == expected
+
+
+def test_namespaces_of_unknown_makers_are_not_host_to_each_other() -> None:
+    ours, other = namespace(2, maker=-1), namespace(3, addresses=("10.89.0.3",), maker=-1)
+    assert scope("10.89.0.3", HOST, ours, other, seen_from=1) == "private"
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "169.254.169.254", "8.8.8.255"])
@@ -63,7 +75,7 @@ def test_nobody_whitewashes_a_public_address_by_giving_it_to_a_namespace_of_his_
 
 
 def test_a_private_address_of_the_sockets_own_namespace_is_own() -> None:
-    assert scope("10.1.1.1", HOST, namespace(2, addresses=("10.1.1.1",), made_by_root=False), seen_from=1) == "own"
+    assert scope("10.1.1.1", HOST, namespace(2, addresses=("10.1.1.1",), maker=1000), seen_from=1) == "own"
 
 
 def test_a_public_address_that_the_host_has_too_is_own_in_a_namespace_that_has_it() -> None:

@@ -49,7 +49,8 @@ def test_a_dump_ends_where_the_kernel_says_so() -> None:
 
 
 def test_what_another_process_writes_to_the_channel_is_not_heard() -> None:
-    assert heard([(DONE, 4711), (DONE, 0)]) == [DONE]
+    forged = struct.pack("=IHHII", 16, 20, 2, 1, 0)
+    assert heard([(forged, 4711), (DONE, 0)]) == [DONE]
 
 
 def test_a_cut_datagram_is_an_error() -> None:

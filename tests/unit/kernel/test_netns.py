@@ -84,7 +84,7 @@ def test_a_socket_of_a_process_that_has_gone_has_no_namespace() -> None:
 def test_looking_leaves_no_descriptor_open() -> None:
     before = sorted(os.listdir("/proc/self/fd"))
     netns.discover()
-    netns.made_by_root()
+    netns.maker()
     with socket.socket() as sock, pytest.raises(FileNotFoundError):
         netns.inside(Namespace(1, "socket", (ME,), ME, str(sock.fileno())), os.getpid)
     assert sorted(os.listdir("/proc/self/fd")) == before

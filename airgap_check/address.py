@@ -111,13 +111,46 @@ def unwrap(address: Address) -> Unwrapped:
 
 @lru_cache(maxsize=65536)
 def scope_of(address: Address) -> Scope:
-    """Name the scope of an address, judged by the address inside when it is wrapped."""
-    inner = unwrap(address).address
-    value = int(inner)
-    for block in _BLOCKS[inner.version]:
+    """Name the scope of an address, judged by the address inside when it is wrapped.
+
+    A wrapping makes an address worse, never better: anybody may choose the bits inside, while the network routes by
+    those outside. So a public carrier (an ISATAP prefix, a Teredo server) is public whatever it carries, and an inner
+    address that no network could deliver (loopback, multicast ...) leaves the outer one, which is public.
+    """
+    inner, wrapping = unwrap(address)
+    scope = _table_scope(inner)
+    if wrapping in {None, "mapped"} or scope in _OUTSIDE:
+        return scope
+    if wrapping == "isatap":
+        return _table_scope(address)
+    if wrapping == "teredo" and _table_scope(IPv4Address(int(address) >> 64 & _LOW32)) in _OUTSIDE:
+        return "public"
+    if wrapping == "nat64" and any(_table_scope(other) in _OUTSIDE for other in _local_nat64(int(address))):
+        return "public"
+    return "public" if scope in _UNDELIVERABLE else scope
+
+
+_OUTSIDE = frozenset({"public", "metadata"})
+_UNDELIVERABLE = frozenset({"unspecified", "loopback", "link-local", "multicast", "broadcast"})
+
+
+def _table_scope(address: Address) -> Scope:
+    value = int(address)
+    for block in _BLOCKS[address.version]:
         if block.first <= value <= block.last:
             return block.scope
     return "public"
+
+
+def _local_nat64(value: int) -> tuple[IPv4Address, ...]:
+    """List what a NAT64 address means where the prefix is 48, 56 or 64 bits long (RFC 6052 2.2; RFC 8215 allows all).
+
+    The low 32 bits are then a suffix that means nothing. Bits 64 to 71 are zero and stand between the parts.
+    """
+    if value >> 80 != 0x0064FF9B0001:
+        return ()
+    joined = (value >> 64 << 56) | (value & ((1 << 56) - 1))  # without the octet between the parts: 120 bits
+    return tuple(IPv4Address(joined >> (120 - length - 32) & _LOW32) for length in (48, 56, 64))
 
 
 def may_be_short(network: Network) -> bool:

@@ -110,13 +110,16 @@ class Allowlist:
     def connection(self, connection: Connection) -> Decision:
         """Judge an outbound, or undecidable, connection."""
         remote = self.scoped(connection.remote)
-        if remote.scope in NEVER_EGRESS:
+        # A raw or packet socket may send elsewhere whatever it is connected to.
+        if remote.scope in NEVER_EGRESS and connection.protocol not in {"raw", "packet"}:
             return Decision("yes", f"{remote.scope} addresses are never egress")
         return _best(self._entry(rule, connection, remote) for rule in self._live)
 
     def _entry(self, rule: _Rule, connection: Connection, remote: Endpoint) -> Decision:
         if connection.protocol in _RAW:
-            return NO if remote.scope in PUBLIC and not rule.public else _raw(rule, connection)
+            approved = NO if remote.scope in PUBLIC and not rule.public else _raw(rule, connection)
+            if approved.allowed != "no" or connection.protocol != "icmp":
+                return approved
         if not rule.carries(connection.protocol, remote.port):
             return NO
         reached = self._reaches(rule, remote)
@@ -132,7 +135,7 @@ class Allowlist:
     def _reaches(self, rule: _Rule, remote: Endpoint) -> Decision:
         if remote.scope in PUBLIC and not rule.public:
             return NO
-        if rule.holds(_addresses(remote)):
+        if rule.holds(_reached(remote)):
             return Decision("yes", rule.name)
         if any(rule.names(name) for end in _texts(remote) for name in self._bound.get(end, ())):
             return Decision("yes", rule.name)
@@ -150,7 +153,7 @@ class Allowlist:
         remote = self.scoped(connection.remote)
         misses = []
         for rule in self._allow:
-            if not rule.holds(_addresses(remote)):
+            if not rule.holds(_reached(remote)):
                 continue
             if rule.expired:
                 misses.append((rule.name, "holds the address, but has expired"))
@@ -210,7 +213,7 @@ class Allowlist:
             return Decision("unknown", "the policy has no inbound section")
         for rule in self._inbound:
             expects = not rule.expired and rule.carries(connection.protocol, connection.local.port)
-            if expects and rule.holds(_addresses(remote)):
+            if expects and rule.holds(_reached(remote)):
                 return Decision("yes", rule.name)
         return NO
 
@@ -255,8 +258,9 @@ def selects(
     """
     kind = workload.kind if workload else None
     facts: dict[str, tuple[str | None, ...]] = {
-        "unit": (workload.name,) if workload and kind == "unit" else (),
-        "container": (workload.id, workload.name) if workload and kind == "container" else (),
+        # Only the outermost unit is root's to name: below user@1000.service a user may call his own what he likes.
+        "unit": (workload.id, workload.id.partition("/")[0]) if workload and kind == "unit" else (),
+        "container": (workload.id,) if workload and kind == "container" else (),
         "image": (workload.image,) if workload and kind == "container" else (),
         "pod": (workload.pod,) if workload and kind == "container" else (),
         "user": (user,) if user is not None else (None,),
@@ -277,6 +281,16 @@ def selects(
 
 def _addresses(end: Endpoint) -> tuple[Address, ...]:
     return tuple(address for text in _texts(end) if (address := parse(text)) is not None)
+
+
+def _reached(end: Endpoint) -> tuple[Address, ...]:
+    """Return the addresses by which an entry may approve an endpoint.
+
+    Behind NAT64 that is the address inside as well. In the other wrappings anybody may write an approved one, and the
+    network would still go by the address outside.
+    """
+    inside = end.wrapped in {None, "mapped", "nat64"}
+    return _addresses(end) if inside else _addresses(end)[:1]
 
 
 def _texts(end: Endpoint) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import msgspec
 from airgap_check import engine, host, policyfile, recording, rulebook
 from airgap_check.allowlist import Allowlist
 from airgap_check.collectors import environment, listeners, resolution, sockets
+from airgap_check.errors import UsageError
 from airgap_check.evidence import (
     Answer,
     Connection,
@@ -24,10 +24,11 @@ from airgap_check.evidence import (
     Runtime,
     Setting,
 )
+from airgap_check.input import read_bytes, written_by_others
 from airgap_check.kernel import inventory, netns
 from airgap_check.objectos.derive import derive
 from airgap_check.policy import Policy, normal
-from airgap_check.yamlfile import read_bytes
+from airgap_check.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,7 +122,7 @@ def collect(
         clock=host.clock(),
         started=started,
         finished=clock(),
-        policy=PolicyReference(path=policy.path, sha256=policy.sha256, derived=policy.derived),
+        policy=PolicyReference(path=policy.shown_path, sha256=policy.sha256, derived=policy.derived),
         evidence=tuple(seen),
     )
     return inspection, policy
@@ -138,20 +139,9 @@ def trust(policy: Policy) -> Evidence:
     """Say whether somebody other than root could have written the policy that root is about to rely on."""
     if policy.path is None or os.geteuid() != 0:
         return Evidence(kind="policy", status="complete", scope="derived" if policy.derived else "not run as root")
-    reason = _written_by_others(policy.path)
-    record = PolicyTrust(path=policy.path, trusted="no" if reason else "yes", reason=reason)
+    try:
+        reason = written_by_others(policy.path)
+    except OSError as error:
+        raise UsageError(f"{policy.path}: {error.strerror or error}") from error
+    record = PolicyTrust(path=policy.shown_path or "", trusted="no" if reason else "yes", reason=printable(reason))
     return Evidence(kind="policy", status="complete", records=(record,), scope="file and folders")
-
-
-def _written_by_others(path: str) -> str:
-    """Return why a file is not root's alone, looking at every folder above it; sticky folders protect their files."""
-    here = os.path.realpath(path)
-    while True:
-        there = os.stat(here)
-        if there.st_uid != 0:
-            return f"{here} belongs to uid {there.st_uid}"
-        if there.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not there.st_mode & stat.S_ISVTX:
-            return f"others can write to {here}"
-        if here == os.path.dirname(here):
-            return ""
-        here = os.path.dirname(here)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from airgap_check.allowlist import PUBLIC
 from airgap_check.evidence import Evidence, Fact, Inspection, Runtime
 from airgap_check.finding import (
     DEFAULT_FAIL_ON,
@@ -25,6 +26,7 @@ from airgap_check.finding import (
 from airgap_check.policy import DEFAULT_REQUIRE, Policy
 from airgap_check.result import result_of, some
 from airgap_check.survey import Survey
+from airgap_check.view import PeerView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +67,7 @@ def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) 
         policy=_policy(policy),
         rules_sha256=rules.sha256,
         relaxed_by=_relaxed_by(policy, terms, results),
-        limitations=_limitations(inspection),
+        limitations=_limitations(inspection, survey, policy),
         verdict=verdict,
         exit_code=int(codes[verdict]),
         reasons=(*violations, *doubts)
@@ -156,7 +158,7 @@ def _relaxed_by(policy: Policy, terms: Terms, results: Sequence[RuleResult]) -> 
     return tuple(relaxed)
 
 
-def _limitations(inspection: Inspection) -> tuple[Limitation, ...]:
+def _limitations(inspection: Inspection, survey: Survey, policy: Policy) -> tuple[Limitation, ...]:
     texts = {
         "self-asserted": "Self-asserted by this host; its root can forge it.",
         "controls": "Controls are supported by this evidence, never satisfied by it.",
@@ -167,6 +169,13 @@ def _limitations(inspection: Inspection) -> tuple[Limitation, ...]:
             "A snapshot of one moment: connections shorter than an instant, and attempts that failed before it, "
             "are not covered."
         )
+    if policy.file.inbound is None:
+        peers = [view.remote.scope for view in survey.views("peer") if isinstance(view, PeerView)]
+        public = sum(1 for scope in peers if scope in PUBLIC)
+        texts["inbound"] = (
+            "The policy has no inbound section: who listens here, and who connects, was not judged "
+            f"({len(peers)} groups of such connections, {public} of them with public addresses)."
+        )
     if inspection.subject.scope == "namespace":
         texts["namespace"] = "Seen from inside a container: processes outside its pid namespace are not covered."
     return tuple(Limitation(id=name, text=text) for name, text in texts.items())
@@ -175,7 +184,7 @@ def _limitations(inspection: Inspection) -> tuple[Limitation, ...]:
 def _policy(policy: Policy) -> ReportedPolicy:
     approved = policy.file.approved
     return ReportedPolicy(
-        path=policy.path,
+        path=policy.shown_path,
         sha256=policy.sha256,
         derived=policy.derived,
         entries=tuple(

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from airgap_check import __version__
 from airgap_check.evidence import Clock, Run, Subject, Tool
-from airgap_check.redact import command
+from airgap_check.redact import command, printable
 from airgap_check.rulebook import shipped
 
 # linux/proc_ns.h: PROC_PID_INIT_INO, the inode of the initial pid namespace on every kernel
@@ -45,7 +45,7 @@ def subject() -> Subject:
     machine_id = _line("/etc/machine-id")
     namespace = _link("/proc/self/ns/pid")
     return Subject(
-        hostname=system.nodename,
+        hostname=printable(system.nodename),
         machine_id_hash=sha256(f"airgap-check:{machine_id}".encode()).hexdigest() if machine_id else None,
         boot_id=_line("/proc/sys/kernel/random/boot_id"),
         kernel=f"{system.sysname} {system.release}",
@@ -56,11 +56,12 @@ def subject() -> Subject:
 def run(argv: list[str]) -> Run:
     """Describe the caller and the rights in force."""
     login = _line("/proc/self/loginuid")
+    sudo_user = os.environ.get("SUDO_USER")
     login_uid = int(login) if login and login.isdigit() and int(login) != _NOBODY_LOGGED_IN else None
     return Run(
         uid=os.geteuid(),
         login_uid=login_uid,
-        sudo_user=os.environ.get("SUDO_USER"),
+        sudo_user=printable(sudo_user) if sudo_user else None,
         capabilities=_capabilities(),
         argv=tuple(command([argument]) for argument in argv),
     )

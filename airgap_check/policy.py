@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from airgap_check.redact import printable
 from airgap_check.view import PolicyTerms
 
 if TYPE_CHECKING:
@@ -173,6 +174,11 @@ class Policy:
             expected="yes" if file.runtime.expected else "no",
             inbound="no" if file.inbound is None else "yes",
         )
+
+    @property
+    def shown_path(self) -> str | None:
+        """Return the path as a report may show it, whatever bytes it is made of."""
+        return None if self.path is None else printable(self.path)
 
     def names(self) -> list[str]:
         """List the literal host names of the allowlist, each once, in order; wildcards cannot be asked for."""

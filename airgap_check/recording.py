@@ -28,6 +28,7 @@ from airgap_check.evidence import (
     Subject,
     Tool,
 )
+from airgap_check.input import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -112,7 +113,7 @@ def write(inspection: Inspection) -> Iterator[bytes]:
 def read(path: str) -> Inspection:
     """Read an evidence file. Raises `UsageError` when it cannot be opened, `InvalidFileError` when it is not whole."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             return parse(path, iter(lambda: file.readline(_LINE_LIMIT), b""))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from airgap_check.errors import UsageError
+from airgap_check.input import read_bytes
 from airgap_check.rule import RuleSet, compile_all
-from airgap_check.yamlfile import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

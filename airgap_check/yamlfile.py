@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_or
 import msgspec
 import yaml
 
-from airgap_check.errors import InvalidFileError, UsageError
+from airgap_check.errors import InvalidFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SIZE_LIMIT = 1 << 20  # bytes; a policy of 10,000 entries is half of that
 _DEPTH_LIMIT = 32
 _LONGEST_MESSAGE = 500  # characters
 
@@ -67,23 +66,6 @@ def _one_line(text: str) -> str:
     """Return a message as one printable line: it quotes keys and values of a file that may be hostile."""
     cut = text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " ..."
     return cut if cut.isprintable() else cut.encode("unicode_escape").decode("ascii")
-
-
-def read(path: str) -> Document:
-    """Read and parse a file. Raises `UsageError` when it cannot be read, `InvalidFileError` when it is not YAML."""
-    return parse(path, read_bytes(path))
-
-
-def read_bytes(path: str) -> bytes:
-    """Return a file's bytes, at most `SIZE_LIMIT`. Raises `UsageError` with one line for a person."""
-    try:
-        with open(path, "rb") as file:
-            content = file.read(SIZE_LIMIT + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
-    if len(content) > SIZE_LIMIT:
-        raise UsageError(f"{path}: larger than {SIZE_LIMIT:,} bytes")
-    return content
 
 
 def parse(path: str, content: bytes) -> Document:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from airgap_check.address import scope_of
 from airgap_check.collectors import coverage
 from airgap_check.collectors.direction import TcpDirection, UdpDirection
 from airgap_check.collectors.peer import Peers
@@ -30,6 +31,7 @@ _PROTOCOL: dict[str, Protocol] = {
     "tcp": "tcp", "udp": "udp", "udplite": "udp", "raw": "raw", "icmp": "icmp", "packet": "packet",
 }  # fmt: skip
 _WITH_PORTS = ("tcp", "udp", "udplite")
+_DATAGRAMS = frozenset({"udp", "udplite"})
 _RAW = ("raw", "icmp", "packet")
 _ICMP, _ICMPV6 = 1, 58
 _COUNTED = ("sockets", "loopback", "listeners", "unconnected_udp", "time_wait", "raw", "owner_unknown")
@@ -178,8 +180,11 @@ def _local(group: Group, peers: Peers) -> Endpoint:
 def _remote(group: Group, peers: Peers) -> Endpoint:
     if not group.remote:
         return Endpoint(scope="unspecified")
-    peer = peers[group.remote]
-    return endpoint(peer.address, group.remote_port, scope=peer.scope)
+    address, scope = peers[group.remote]
+    if scope == "broadcast" and group.table not in _DATAGRAMS:
+        # Only datagrams can be broadcast: anybody may call an address so, in a namespace of his own or by a tiny prefix.
+        scope = scope_of(address)
+    return endpoint(address, group.remote_port, scope=scope)
 
 
 def _by_owner(connection: Connection, inodes: list[int], owners: Owners) -> Iterator[tuple[Connection, int]]:

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do the action."""
     from airgap_check import policyfile, rulebook
     from airgap_check.commands.delivery import show
-    from airgap_check.yamlfile import read_bytes
+    from airgap_check.input import read_bytes
 
     rules = rulebook.load(arguments.rules)
     if arguments.action == "list":

@@ -20,26 +20,41 @@ _LONGEST = 4096
 _UNITS = (".service", ".scope", ".socket", ".mount")
 _HEXADECIMAL = frozenset("0123456789abcdef")
 _LXC = "lxc.payload."
+_DELEGATES = ("user@", "machine-")  # a user's manager and a guest name what is below them
 
 
 def workload_of(path: str) -> Workload | None:
     """Return the workload of a cgroup path, as /proc/PID/cgroup shows it; None for the root cgroup.
 
-    A container wins over the units inside it, which its processes name as they like. Of nested units the innermost one
-    is the name and all of them together are the id: a user's manager, too, runs units that the user named.
+    A container wins over the units inside it, which its processes name as they like. Whatever stands inside something
+    that names its own cgroups carries that one's name: ``user@1000.service/objectos.service`` is not objectos.service,
+    and ``user@1000.service/0123456789ab`` not the container that root started.
     """
     parts = [part for part in path[:_LONGEST].removesuffix(" (deleted)").split("/") if part not in {"", ".", ".."}]
     if not parts:
         return None
-    pod = next((uid for part in reversed(parts) if (uid := _pod(part))), None)
-    container = next((found for part in reversed(parts) if (found := _container(part))), None)
+    pod, container = _containment(parts)
     if container:
         return Workload(kind="container", id=container, name=container, pod=pod)
-    units = _units(parts)
-    if units:
-        return Workload(kind="unit", id="/".join(units), name=units[-1], pod=pod)
+    if units := "/".join(_units(parts)):
+        return Workload(kind="unit", id=units, name=units, pod=pod)
     bare = printable("/" + "/".join(parts))
     return Workload(kind="cgroup", id=bare, name=bare, pod=pod)
+
+
+def _containment(parts: list[str]) -> tuple[str | None, str | None]:
+    """Return the innermost pod and container, each behind those that could have made its cgroup up."""
+    pod = container = None
+    delegate = ""
+    for part in parts:
+        if uid := _pod(part):
+            pod = delegate + uid
+        if (found := _container(part)) and f"{found}/" != delegate[-len(found) - 1 :]:
+            container = delegate + found
+            delegate = f"{container}/"
+        elif part.endswith(_UNITS) and part.startswith(_DELEGATES):
+            delegate += f"{printable(part)}/"
+    return pod, container
 
 
 def _container(part: str) -> str | None:

@@ -40,8 +40,9 @@ class NamespaceSockets(NamedTuple):
     """What one network namespace holds.
 
     ``tables`` maps tcp, udp, udplite, raw, icmp, packet to their rows; ``addresses`` and ``broadcasts`` are packed;
-    ``ephemeral`` are the ports that the kernel picks by itself; ``maker`` is the uid of whoever made the namespace and
-    may have given himself these addresses (-1 is unknown); ``untabled`` counts sockets of protocols without a table.
+    ``ephemeral`` are the ports that the kernel picks by itself, the initial namespace's where root did not make this
+    one; ``maker`` is the uid of whoever made it and may have given himself these addresses (-1 is unknown);
+    ``untabled`` counts sockets of protocols without a table.
     """
 
     namespace: Namespace
@@ -98,9 +99,10 @@ def take(found: tuple[list[Namespace], list[str]], deadline: float | None) -> In
         if stock:
             walk.walk(procfs.pids(), _inodes(stock.values()), deadline)
             _add_hidden(stock, walk, refusals, deadline)
+    initial = _initial(namespaces)
     return Inventory(
-        namespaces=tuple(stock.values()),
-        initial=_initial(namespaces),
+        namespaces=tuple(_with_ports_to_trust(stock, initial)),
+        initial=initial,
         owners=Owners(walk.holder, Cgroups()),
         failures=(*failures, *walk.failures, *refusals.sentences()),
         modules=tuple(sorted(_diag_modules() - modules)),
@@ -157,8 +159,16 @@ def _look_around(namespace: Namespace, refusals: Refusals) -> NamespaceSockets:
         broadcasts=frozenset(packed for address in addresses for packed in address.broadcasts()),
         ephemeral=attempt("the range of local ports", proc_net.local_port_range, _DEFAULT_PORTS),
         maker=attempt("the maker", netns.maker, -1),
-        untabled={name: number for name, number in in_use.items() if number and name not in _TABLED},
+        untabled=_untabled(in_use),
     )
+
+
+def _untabled(in_use: dict[str, int]) -> dict[str, int]:
+    numbers = {name: number for name, number in in_use.items() if number and name not in _TABLED}
+    control = next((name for name in ("SCTPv6", "SCTP") if name in numbers), "")
+    if control:
+        numbers[control] -= 1  # the kernel's own, one in each namespace (net/sctp/protocol.c, sctp_ctl_sock_init)
+    return {name: number for name, number in numbers.items() if number}
 
 
 def _transport_table(name: str) -> list[Row]:
@@ -186,8 +196,13 @@ def _inodes(stock: Iterable[NamespaceSockets]) -> set[int]:
 def _add_hidden(
     stock: dict[int, NamespaceSockets], walk: open_sockets.OpenSockets, refusals: Refusals, deadline: float | None
 ) -> None:
-    """Add the namespaces that nothing holds but a socket: no process is in them and no mount shows them."""
+    """Add the namespaces that nothing holds but an open file: no process is in them and no mount shows them."""
     listed: set[int] = set()
+    for inode, link in walk.namespaces.items():
+        namespace = netns.Namespace(inode, "process", (), ((0, link),))
+        if inode not in stock and (sockets := _read(namespace, refusals)):
+            stock[inode] = sockets
+            listed |= _inodes([sockets])
     for stranger in walk.strangers.values():
         if deadline is not None and time.monotonic() > deadline:
             refusals.add("time was up with open sockets that no table lists still unexamined")
@@ -204,10 +219,17 @@ def _add_hidden(
         os.close(descriptor)
         if inode in stock:
             continue
-        namespace = netns.Namespace(inode, "socket", (stranger.pid,), stranger.pid, str(stranger.descriptor))
+        namespace = netns.Namespace(inode, "socket", (stranger.pid,), ((stranger.pid, str(stranger.descriptor)),))
         if sockets := _read(namespace, refusals):
             stock[inode] = sockets
             listed |= _inodes([sockets])
+
+
+def _with_ports_to_trust(stock: dict[int, NamespaceSockets], initial: int) -> Iterator[NamespaceSockets]:
+    """Iterate over the namespaces; who made one himself sets its port range as he likes, and with it who called whom."""
+    ports = stock[initial].ephemeral if initial in stock else _DEFAULT_PORTS
+    for inode, sockets in stock.items():
+        yield sockets if sockets.maker == 0 or inode == initial else sockets._replace(ephemeral=ports)
 
 
 def _initial(namespaces: list[Namespace]) -> int:

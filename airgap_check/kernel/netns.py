@@ -1,7 +1,8 @@
 """Finds the network namespaces of this host and works inside them.
 
 A namespace lives as long as something holds it: a process or thread in it, a bind mount (`ip netns`, container
-runtimes), or an open socket that was created in it. The first two are found here, the third by `open_sockets`.
+runtimes), an open descriptor of it, or an open socket that was created in it. The first two are found here, the other
+two by `open_sockets`.
 Source: network_namespaces(7), setns(2), ioctl_nsfs(2), proc_pid_ns(5).
 """
 
@@ -32,15 +33,14 @@ _ALONE = 3  # links of /proc/PID/task: itself, its parent, one thread
 class Namespace(NamedTuple):
     """A network namespace. ``pids`` are the processes in it, or the one that holds it by a socket.
 
-    ``path`` says how to reach it: a link of /proc, a mount point as the process ``via`` sees it, or the descriptor of
-    a socket of the process ``via``.
+    ``ways`` lead to it: a link of /proc; a process and a mount point as it sees it; or a process and the descriptor of
+    its socket.
     """
 
     inode: int
     holder: Literal["process", "mount", "socket"]
     pids: tuple[int, ...] = ()
-    via: int = 0
-    path: str = ""
+    ways: tuple[tuple[int, str], ...] = ()
 
 
 def discover() -> tuple[list[Namespace], list[str]]:
@@ -48,7 +48,7 @@ def discover() -> tuple[list[Namespace], list[str]]:
     refusals = Refusals()
     members: dict[int, list[int]] = {}
     links: dict[int, str] = {}
-    mounted: dict[int, Namespace] = {}
+    mounted: dict[int, list[tuple[int, str]]] = {}
     mount_namespaces: set[str] = set()
     try:
         pids = procfs.pids()
@@ -64,11 +64,12 @@ def discover() -> tuple[list[Namespace], list[str]]:
             mounts = os.readlink(f"/proc/{pid}/ns/mnt")
             if mounts not in mount_namespaces:
                 mount_namespaces.add(mounts)
-                mounted.update((namespace.inode, namespace) for namespace in _mounted(pid))
+                for inode, point in _mounted(pid):
+                    mounted.setdefault(inode, []).append((pid, point))
         except OSError:
             refusals.process("may not see the network namespace of a process", pid)
-    found = [Namespace(inode, "process", tuple(inside), 0, links[inode]) for inode, inside in members.items()]
-    found += [namespace for inode, namespace in mounted.items() if inode not in members]
+    found = [Namespace(inode, "process", tuple(inside), ((0, links[inode]),)) for inode, inside in members.items()]
+    found += [Namespace(inode, "mount", (), tuple(ways)) for inode, ways in mounted.items() if inode not in members]
     return sorted(found), refusals.sentences()
 
 
@@ -99,11 +100,11 @@ def _inode(name: str) -> int:
     return int(name[5:-1])
 
 
-def _mounted(pid: int) -> Iterator[Namespace]:
-    """Iterate over the network namespaces that are bind-mounted where a process could see them."""
+def _mounted(pid: int) -> Iterator[tuple[int, str]]:
+    """Iterate over the network namespaces that are bind-mounted where a process could see them, and the places."""
     for mount in mountinfo.parse(procfs.read(pid, "mountinfo", _LONGEST_MOUNTINFO), "nsfs"):
         if mount.root.startswith("net:[") and mount.root[5:-1].isdecimal():
-            yield Namespace(_inode(mount.root), "mount", (), pid, mount.point)
+            yield _inode(mount.root), mount.point
 
 
 def inside(namespace: Namespace, work: Callable[[], T]) -> T:
@@ -146,23 +147,34 @@ def own_inode() -> int:
 
 def _open(namespace: Namespace) -> int:
     """Return a descriptor of the very namespace, although pids and mounts may have changed hands meanwhile."""
-    if namespace.holder == "socket":
-        return _checked(of_socket(namespace.via, int(namespace.path)), namespace.inode)
-    if namespace.holder == "mount":
-        located = foreign_path.locate(namespace.via, namespace.path)
+    ways = namespace.ways + tuple((0, f"/proc/{pid}/ns/net") for pid in namespace.pids)
+    for pid, path in ways if namespace.holder == "process" else namespace.ways:
         try:
-            # Opening what a stranger mounted there could do something: look at it first, through O_PATH.
-            os.close(_checked(os.dup(located), namespace.inode))
-            return os.open(f"/proc/thread-self/fd/{located}", _OPEN)
-        finally:
-            os.close(located)
-    links = [namespace.path] if namespace.path else []
-    for link in links + [f"/proc/{pid}/ns/net" for pid in namespace.pids]:
-        try:
-            return _checked(os.open(link, _OPEN), namespace.inode)
+            if namespace.holder == "socket":
+                return _checked(of_socket(pid, int(path)), namespace.inode)
+            located = foreign_path.locate(pid, path) if pid else os.open(path, os.O_PATH | os.O_CLOEXEC)
+            return _opened(located, namespace.inode)
         except (FileNotFoundError, ProcessLookupError):
             continue
-    raise ProcessLookupError(errno.ESRCH, "the processes of the network namespace have gone")
+    if namespace.holder == "mount" and any(_is_mounted(pid, namespace.inode) for pid, _ in namespace.ways):
+        raise OSError(errno.EBUSY, "something else is mounted over it")
+    raise ProcessLookupError(errno.ESRCH, "the network namespace has gone")
+
+
+def _opened(located: int, inode: int) -> int:
+    """Open what an O_PATH descriptor stands for, but look first: opening what a stranger put there may do something."""
+    try:
+        os.close(_checked(os.dup(located), inode))
+        return os.open(f"/proc/thread-self/fd/{located}", _OPEN)
+    finally:
+        os.close(located)
+
+
+def _is_mounted(pid: int, inode: int) -> bool:
+    try:
+        return any(mounted == inode for mounted, _ in _mounted(pid))
+    except OSError:
+        return False
 
 
 def _checked(descriptor: int, inode: int) -> int:

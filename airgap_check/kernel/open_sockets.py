@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LINK = b"socket:[%d]"
 # What can talk to the network; UNIX and NETLINK sockets, the bulk of what no table of ours lists, cannot.
-_NETWORKED = frozenset({
+NETWORKED = frozenset({
     b"TCP", b"TCPv6", b"UDP", b"UDPv6", b"UDP-Lite", b"UDPLITEv6", b"MPTCP", b"MPTCPv6", b"RAW", b"RAWv6", b"PING",
     b"PINGv6", b"PACKET", b"SCTP", b"SCTPv6", b"DCCP", b"DCCPv6", b"SMC", b"SMC6", b"XDP", b"L2TP/IP", b"L2TP/IPv6",
+    b"QUIC", b"QUICv6",
 })  # fmt: skip
 
 
@@ -39,10 +40,14 @@ class Stranger(NamedTuple):
 
 
 class OpenSockets:
-    """Who holds the sockets of the tables, the sockets that stand in none, and what could not be looked at."""
+    """Who holds the sockets of the tables, which sockets stand in none, and what could not be looked at.
+
+    ``strangers`` are those sockets by inode, ``namespaces`` the links that stand for open network namespaces.
+    """
 
     def __init__(self) -> None:
         self.strangers: dict[int, Stranger] = {}
+        self.namespaces: dict[int, str] = {}
         self.failures: list[str] = []
         self._holders: dict[bytes, int] = {}
 
@@ -73,6 +78,8 @@ class OpenSockets:
                 if link.startswith(b"socket:["):
                     inode = int(link[8:-1])
                     self.strangers[inode] = Stranger(inode, pid, f"{directory.decode()}/{name.decode()}")
+                elif link.startswith(b"net:["):
+                    self.namespaces[int(link[5:-1])] = f"{directory.decode()}/{name.decode()}"
             self._holders.update(dict.fromkeys(links, pid))
         self.failures = refusals.sentences()
 
@@ -120,7 +127,7 @@ def is_networked(stranger: Stranger) -> bool:
         name = os.getxattr(stranger.link, "system.sockprotoname")
     except OSError:
         return False
-    return name.rstrip(b"\0") in _NETWORKED
+    return name.rstrip(b"\0") in NETWORKED
 
 
 def is_open(stranger: Stranger) -> bool:

@@ -79,6 +79,17 @@ def held_by_a_socket_only() -> dict[str, Any]:
     return {"child": child(play), "found": found(take())}
 
 
+def held_by_a_descriptor_only() -> dict[str, Any]:
+    def play() -> object:
+        home = os.open("/proc/self/ns/net", os.O_RDONLY)
+        unshare(NEWNET)
+        held = os.open("/proc/self/ns/net", os.O_RDONLY)
+        LIBC.setns(home, NEWNET)
+        return held
+
+    return {"child": child(play), "found": found(take())}
+
+
 def held_by_a_thread_only() -> dict[str, Any]:
     def play() -> object:
         ready = threading.Event()
@@ -116,6 +127,14 @@ def whose_first_thread_has_ended() -> dict[str, Any]:
 def held_by_a_mount_only() -> dict[str, Any]:
     sh("mount -t tmpfs none /run", "ip netns add kept", "ip netns exec kept ip link set lo up")
     return {"found": found(take())}
+
+
+def held_by_a_mount_below_another() -> dict[str, Any]:
+    sh("mount -t tmpfs none /run", "ip netns add kept")
+    before = found(take())
+    sh("mount -t tmpfs none /run")
+    stock = take()
+    return {"found": before, "left": found(stock), "failures": stock.failures}
 
 
 def made_by_somebody() -> dict[str, Any]:

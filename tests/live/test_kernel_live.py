@@ -45,6 +45,11 @@ def test_a_namespace_that_only_a_socket_holds_is_found_with_its_holder() -> None
     assert made["raw"] == {"112": scene["child"]}
 
 
+def test_a_namespace_that_only_a_descriptor_holds_is_found() -> None:
+    made = elsewhere(play("held_by_a_descriptor_only"))
+    assert (made["holder"], made["pids"]) == ("process", [])
+
+
 def test_a_namespace_that_only_a_thread_is_in_is_found() -> None:
     scene = play("held_by_a_thread_only")
     made = elsewhere(scene)
@@ -61,6 +66,14 @@ def test_a_process_whose_first_thread_has_ended_cannot_hide() -> None:
 def test_a_namespace_that_only_a_mount_holds_is_found() -> None:
     made = elsewhere(play("held_by_a_mount_only"))
     assert (made["holder"], made["pids"]) == ("mount", [])
+
+
+def test_a_namespace_whose_mount_is_covered_is_a_gap() -> None:
+    scene = play("held_by_a_mount_below_another")
+    hidden = elsewhere(scene)["inode"]
+    assert len(scene["left"]) == 1
+    why = "something else is mounted over it"
+    assert scene["failures"] == [f"could not join a network namespace: net:[{hidden}] ({why})"]
 
 
 def test_an_address_that_a_user_gave_himself_stays_what_it_is_for_everybody_else() -> None:

@@ -75,7 +75,10 @@ def test_nothing_else_matches_any(
     allowed: Allowed, scopes: tuple[Scope, ...], directions: tuple[Direction, ...]
 ) -> None:
     for view in views(allowed, scopes, directions):
-        assert decided(view) == {}, view
+        # What a raw or packet socket is connected to does not keep it from sending elsewhere.
+        elsewhere = view.record.protocol in {"raw", "packet"} and view.remote.scope in NEVER and allowed != "yes"
+        outbound = view.record.direction != "inbound"
+        assert set(decided(view)) == ({"connection.raw-socket"} if elsewhere and outbound else set()), view
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::"])
@@ -100,8 +103,12 @@ SHARES = {
     ("udp", "link-local", 546, 547): "connection.dhcp",
     ("icmp", "link-local", None, None): "connection.link-local-neighbour",
     ("packet", "link-local", None, None): "connection.raw-socket",
-    ("raw", "multicast", None, None): "connection.raw-socket",
-    ("icmp", "private", None, None): "connection.raw-socket",
+    ("raw", "multicast", None, None): "connection.multicast",
+    ("raw", "unspecified", None, None): "connection.raw-socket",
+    ("raw", "own", None, None): "connection.raw-socket",
+    ("icmp", "private", None, None): "connection.not-allowlisted",
+    ("raw", "private", None, None): "connection.not-allowlisted",
+    ("packet", "unspecified", None, None): "connection.raw-socket",
 }
 
 

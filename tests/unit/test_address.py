@@ -82,7 +82,7 @@ WRAPPED = [
     ("2002:808:808::1", "6to4"),
     ("2001:0:102:304:0:ffff:f7f7:f7f7", "teredo"),
     ("fe80::5efe:8.8.8.8", "isatap"),
-    ("2001:db8::200:5efe:8.8.8.8", "isatap"),
+    ("fd00::200:5efe:8.8.8.8", "isatap"),
 ]
 
 
@@ -93,9 +93,36 @@ def test_a_wrapped_address_is_judged_by_the_address_inside(text: str, wrapping: 
     assert scope_of(address) == "public"
 
 
-@pytest.mark.parametrize("text", ["::ffff:127.0.0.1", "64:ff9b::10.0.0.1", "2002:a00:1::", "fe80::5efe:10.0.0.1"])
+@pytest.mark.parametrize("text", ["::ffff:127.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b:1::10.0.0.1", "2002:a00:1::"])
 def test_an_internal_address_inside_a_wrapping_is_not_public(text: str) -> None:
     assert scope_of(ip_address(text)) in {"loopback", "private"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2606:4700::5efe:127.0.0.1",  # anybody who owns a prefix may choose the bits that look like ISATAP
+        "2606:4700::5efe:10.20.0.5",
+        "2606:4700::200:5efe:10.20.0.5",
+        "64:ff9b::127.0.0.1",
+        "64:ff9b:1:5db8:d8:2200:7f00:1",  # 93.184.216.34 behind a /48, and a suffix that looks like loopback
+        "64:ff9b:1:5db8:d8:2200:a14:5",
+        "64:ff9b:1:ff5d:b8:d822:a14:5",  # ... behind a /56
+        "64:ff9b:1:ffff:5d:b8d8:2214:5",  # ... behind a /64
+        "2002:7f00:1::1",
+        "2002:e000:1::1",
+        "2001:0:5db8:d822::80ff:fffe",  # Teredo: a public server, a client that says it is 127.0.0.1
+        "2001:0:5db8:d822::f5eb:fffa",
+        "::127.0.0.1",
+    ],
+)
+def test_a_wrapping_never_makes_a_public_address_harmless(text: str) -> None:
+    assert scope_of(ip_address(text)) == "public"
+
+
+def test_an_isatap_address_on_the_link_stays_on_the_link() -> None:
+    assert scope_of(ip_address("fe80::5efe:10.0.0.1")) == "link-local"
+    assert scope_of(ip_address("fd00::5efe:10.0.0.1")) == "private"
 
 
 def test_unspecified_and_loopback_are_not_compatible_addresses() -> None:

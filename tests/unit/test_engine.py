@@ -9,7 +9,7 @@ import pytest
 from airgap_check.engine import Terms, judge
 from airgap_check.evidence import Answer, Evidence, Place, PolicyTrust, Process, Setting, Workload
 from airgap_check.rule import compile_all
-from tests.building import connection, inspection, policy
+from tests.building import connection, inspection, policy, remote
 
 if TYPE_CHECKING:
     from airgap_check.finding import Report, RuleResult
@@ -27,6 +27,7 @@ def rule(name: str, when: str, *, severity: str = "high", evidence: str = "conne
 
 PEER = rule("peer", "{remote.scope: private, allowed: 'no'}")
 LOW = rule("low", "{remote.scope: private, allowed: 'no'}", severity="low")
+PEERS = ("10.0.0.7", "93.184.216.34")
 DATABASE = {"cidr": "10.0.0.9/32", "ports": [443]}
 
 
@@ -83,6 +84,13 @@ def test_listeners_are_required_when_the_policy_judges_who_connects() -> None:
     partial = inspection(status={"listeners": "partial"})
     assert verdict(seen=partial).exit_code == 0
     assert verdict(seen=partial, inbound=[]).exit_code == 4
+
+
+def test_that_nobody_judged_who_connects_is_said_with_its_extent() -> None:
+    peers = [connection(address, None, direction="inbound", local=remote("10.0.0.2", 443)) for address in PEERS]
+    said = {item.id: item.text for item in verdict(seen=inspection(*peers)).limitations}
+    assert "(2 groups of such connections, 1 of them with public addresses)" in said["inbound"]
+    assert "inbound" not in {item.id for item in verdict(seen=inspection(*peers), inbound=[]).limitations}
 
 
 def test_a_violation_wins_over_blindness() -> None:
@@ -247,7 +255,6 @@ def test_an_entry_that_approves_more_than_a_destination_is_broad(entry: dict[str
 
 def test_a_configured_name_has_the_worst_scope_that_it_was_seen_to_have() -> None:
     from airgap_check.evidence import Endpoint
-    from tests.building import remote
 
     setting = Setting(
         name="OS_DATABASE_URL", posture="url", role="database", place=Place(kind="own"),

@@ -13,7 +13,7 @@ NAME = "airgap_check"
 # From the bottom up: a module may import what stands before it, and its own line.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("redact", "address", "yamlfile"),
+    ("redact", "address", "yamlfile", "input"),
     ("evidence",),
     ("kernel", "recording"),
     ("objectos", "names"),

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 import pytest
 
-from airgap_check.errors import InvalidFileError, UsageError
-from airgap_check.yamlfile import SIZE_LIMIT, decode, parse, read, read_bytes, suggest
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from airgap_check.errors import InvalidFileError
+from airgap_check.yamlfile import decode, parse, suggest
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, rename={"for_": "for"}):
@@ -177,44 +174,6 @@ def test_a_fault_is_one_printable_line_whatever_the_file_says() -> None:
 def test_a_fault_quotes_a_huge_value_in_part_only() -> None:
     (fault,) = decoding_faults(f"version: 1\nmood: {'x' * 100_000}\n")
     assert len(fault) < 600
-
-
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_file_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "f.yaml"
-    path.write_text("a: 1\n")
-    assert read(str(path)).value == {"a": 1}
-
-
-def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"none\.yaml: No such file or directory$"):
-        read_bytes(str(tmp_path / "none.yaml"))
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Is a directory"):
-        read_bytes(str(tmp_path))
-
-
-def test_a_file_of_fifty_megabytes_is_refused_unread(tmp_path: Path) -> None:
-    path = tmp_path / "big.yaml"
-    with path.open("wb") as file:
-        file.truncate(50 << 20)
-    with pytest.raises(UsageError, match="larger than 1,048,576 bytes"):
-        read_bytes(str(path))
-
-
-def test_a_file_of_the_limit_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "full.yaml"
-    path.write_bytes(b"#" * SIZE_LIMIT)
-    assert len(read_bytes(str(path))) == SIZE_LIMIT
-
-
-def test_an_endless_file_is_refused() -> None:
-    with pytest.raises(UsageError, match="larger than"):
-        read_bytes("/dev/zero")
 
 
 # --- structs ---------------------------------------------------------------------------------------------------------

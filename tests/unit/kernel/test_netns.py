@@ -28,10 +28,16 @@ def test_a_namespace_that_has_gone_is_said_to_have_gone() -> None:
     for gone in (
         Namespace(1, "process", (1 << 30,)),
         Namespace(1, "process", (ME,)),  # the pid now belongs to somebody in another namespace
-        Namespace(1, "mount", (), ME, "/proc/self"),
+        Namespace(1, "mount", (), ((ME, "/proc/self"),)),
     ):
         with pytest.raises((FileNotFoundError, ProcessLookupError)):
             netns.inside(gone, os.getpid)
+
+
+def test_a_namespace_below_another_mount_has_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netns, "_mounted", lambda _: [(1, "/proc/self")])
+    with pytest.raises(OSError, match="something else is mounted over it"):
+        netns.inside(Namespace(1, "mount", (), ((ME, "/proc/self"),)), os.getpid)
 
 
 def test_an_error_of_the_work_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +91,6 @@ def test_looking_leaves_no_descriptor_open() -> None:
     before = sorted(os.listdir("/proc/self/fd"))
     netns.discover()
     netns.maker()
-    with socket.socket() as sock, pytest.raises(FileNotFoundError):
-        netns.inside(Namespace(1, "socket", (ME,), ME, str(sock.fileno())), os.getpid)
+    with socket.socket() as sock, pytest.raises((ProcessLookupError, PermissionError)):
+        netns.inside(Namespace(1, "socket", (ME,), ((ME, str(sock.fileno())),)), os.getpid)
     assert sorted(os.listdir("/proc/self/fd")) == before

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from airgap_check.address import Address, parse
-from airgap_check.policy import Entry, Inbound, Policy, Selector, many, networks_of, normal, port_range
+from airgap_check.policy import Entry, Inbound, Policy, many, networks_of, normal, port_range
+from airgap_check.selector import selects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
-    from airgap_check.evidence import Allowed, Answer, Connection, Endpoint, Listener, Process, Setting, Workload
+    from airgap_check.evidence import Allowed, Answer, Connection, Endpoint, Listener, Setting
 
 NEVER_EGRESS = frozenset({"loopback", "own", "host"})
 PUBLIC = frozenset({"public", "metadata"})
@@ -246,37 +247,6 @@ def _raw(rule: _Rule, connection: Connection) -> Decision:
     chosen = selects(rule.selector, connection.process, connection.workload, connection.user)
     reason = f"{rule.name}: is only for some, and the owner could not be seen" if chosen == "unknown" else rule.name
     return Decision(chosen, reason) if chosen != "no" else NO
-
-
-def selects(
-    selector: Selector, process: Process | None, workload: Workload | None, user: str | None, *, ownerless: bool = False
-) -> Allowed:
-    """Tell whether a selector chooses an owner; every part that is given must hold.
-
-    A row whose owner the kernel itself has dropped (``ownerless``) is chosen by what is known of it, else by its
-    address alone.
-    """
-    kind = workload.kind if workload else None
-    facts: dict[str, tuple[str | None, ...]] = {
-        # Only the outermost unit is root's to name: below user@1000.service a user may call his own what he likes.
-        "unit": (workload.id, workload.id.partition("/")[0]) if workload and kind == "unit" else (),
-        "container": (workload.id,) if workload and kind == "container" else (),
-        "image": (workload.image,) if workload and kind == "container" else (),
-        "pod": (workload.pod,) if workload and kind == "container" else (),
-        "user": (user,) if user is not None else (None,),
-        "exe": (process.executable,) if process else (None,),
-    }
-    answer: Allowed = "yes"
-    for part, known in facts.items():
-        wanted = many(getattr(selector, part))
-        if not wanted or any(value in wanted for value in known if value is not None):
-            continue
-        if ownerless and (None in known or workload is None):
-            continue
-        if None not in known:
-            return "no"
-        answer = "unknown"
-    return answer
 
 
 def _addresses(end: Endpoint) -> tuple[Address, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from airgap_check.address import may_be_short, scope_of_network
-from airgap_check.allowlist import NEVER_EGRESS, PUBLIC, Allowlist, Decision, matches, selects
+from airgap_check.allowlist import NEVER_EGRESS, PUBLIC, Allowlist, Decision, matches
 from airgap_check.evidence import (
     Answer,
     Connection,
@@ -24,6 +24,7 @@ from airgap_check.evidence import (
 )
 from airgap_check.finding import JudgedConnection
 from airgap_check.policy import DEFAULT_REQUIRE, Entry, Policy, many, networks_of, normal, port_range
+from airgap_check.selector import selects
 from airgap_check.view import (
     AnswerView,
     ConnectionView,

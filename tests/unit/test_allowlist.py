@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from airgap_check.allowlist import Allowlist, matches, selects
+from airgap_check.allowlist import Allowlist, matches
 from airgap_check.evidence import Answer, Endpoint, Place, Process, Setting, Workload
 from airgap_check.policy import Selector
+from airgap_check.selector import selects
 from tests.building import STARTED, connection, policy, remote
 
 NODE = Process(pid=10, name="node", executable="/usr/bin/node", user="objectos")

@@ -24,7 +24,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rule",),
     ("rulebook",),
     ("policy",),
-    ("allowlist", "policyfile"),
+    ("selector", "policyfile"),
+    ("allowlist",),
     ("objectos.derive", "survey"),
     ("result",),
     ("engine",),
@@ -36,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 PURE = {
-    "engine", "result", "survey", "allowlist", "condition", "view", "finding", "evidence", "policy", "address", "rule",
+    "engine", "result", "survey", "allowlist", "condition", "view", "finding", "evidence", "policy", "address", "rule", "selector",
 }  # fmt: skip
 OUTSIDE = {"os", "socket", "subprocess", "time", "sys", "pathlib", "random"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))

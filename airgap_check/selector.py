@@ -1,0 +1,41 @@
+"""Whom an entry is for: unit, container, image, pod, user or program, and never a name that anybody may take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airgap_check.policy import Selector, many
+
+if TYPE_CHECKING:
+    from airgap_check.evidence import Allowed, Process, Workload
+
+
+def selects(
+    selector: Selector, process: Process | None, workload: Workload | None, user: str | None, *, ownerless: bool = False
+) -> Allowed:
+    """Tell whether a selector chooses an owner; every part that is given must hold.
+
+    A row whose owner the kernel itself has dropped (``ownerless``) is chosen by what is known of it, else by its
+    address alone.
+    """
+    kind = workload.kind if workload else None
+    facts: dict[str, tuple[str | None, ...]] = {
+        # Only the outermost unit is root's to name: below user@1000.service a user may call his own what he likes.
+        "unit": (workload.id, workload.id.partition("/")[0]) if workload and kind == "unit" else (),
+        "container": (workload.id,) if workload and kind == "container" else (),
+        "image": (workload.image,) if workload and kind == "container" else (),
+        "pod": (workload.pod,) if workload and kind == "container" else (),
+        "user": (user,) if user is not None else (None,),
+        "exe": (process.executable,) if process else (None,),
+    }
+    answer: Allowed = "yes"
+    for part, known in facts.items():
+        wanted = many(getattr(selector, part))
+        if not wanted or any(value in wanted for value in known if value is not None):
+            continue
+        if ownerless and (None in known or workload is None):
+            continue
+        if None not in known:
+            return "no"
+        answer = "unknown"
+    return answer

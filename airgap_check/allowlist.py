@@ -79,15 +79,8 @@ class Allowlist:
         self._inbound = [_Rule(entry, today) for entry in policy.file.inbound or ()]
         self._judges_peers = policy.file.inbound is not None
         self._internal = policy.internal
-        self._bound: dict[str, set[str]] = {}
-        self._answered: set[str] = set()
+        self._bound, self._answered = _bindings(answers)
         self._scoped: dict[Endpoint, Endpoint] = {}
-        for answer in answers:
-            name = normal(answer.name)
-            if answer.status in _DEFINITE:
-                self._answered.add(name)
-            for end in answer.addresses:
-                self._bound.setdefault(end.address or "", set()).add(name)
         self._live = [rule for rule in self._allow if not rule.expired]
 
     def expired(self) -> set[str]:
@@ -123,7 +116,7 @@ class Allowlist:
                 return approved
         if not rule.carries(connection.protocol, remote.port):
             return NO
-        reached = self._reaches(rule, remote)
+        reached = self._reaches(rule, remote, connection.netns)
         if reached.allowed == "no" or rule.selector is None:
             return reached
         chosen = selects(
@@ -133,19 +126,21 @@ class Allowlist:
             return Decision("unknown", f"{rule.name}: is only for some, and the owner could not be seen")
         return NO if chosen == "no" else reached
 
-    def _reaches(self, rule: _Rule, remote: Endpoint) -> Decision:
+    def _reaches(self, rule: _Rule, remote: Endpoint, netns: int | None = None) -> Decision:
+        """Judge where a connection from a network namespace leads; None is nobody's: what binds for everybody counts."""
         if remote.scope in PUBLIC and not rule.public:
             return NO
         if rule.holds(_reached(remote)):
             return Decision("yes", rule.name)
-        if any(rule.names(name) for end in _texts(remote) for name in self._bound.get(end, ())):
+        keys = [(str(address), whose) for address in _reached(remote) for whose in (None, netns)]
+        if any(rule.names(name) for key in keys for name in self._bound.get(key, ())):
             return Decision("yes", rule.name)
         if remote.scope in PUBLIC:
             return NO
         for host in rule.hosts:
             if host.startswith("*."):
                 return Decision("unknown", f"{rule.name}: {host} is a wildcard, whose addresses nobody can ask for")
-            if host not in self._answered:
+            if not self._answered & {(host, None), (host, netns)}:
                 return Decision("unknown", f"{rule.name}: {host} was not asked or did not answer")
         return NO
 
@@ -225,6 +220,24 @@ class Allowlist:
     def covers_name(self, name: str) -> bool:
         """Tell whether any entry, wildcards included, is for this name."""
         return any(rule.names(normal(name)) for rule in self._live)
+
+
+def _bindings(answers: Iterable[Answer]) -> tuple[dict[tuple[str, int | None], set[str]], set[tuple[str, int | None]]]:
+    """Return the names of each address, and the names that were answered: each for a network namespace, or for all (None).
+
+    That a runtime alone was told of a name settles for the others that they were not, unless asking for them failed.
+    """
+    bound: dict[tuple[str, int | None], set[str]] = {}
+    answered, failed = set(), set()
+    for answer in answers:
+        name, whose = normal(answer.name), answer.netns if answer.private else None
+        if answer.status in _DEFINITE:
+            answered.add((name, whose))
+        elif whose is None:
+            failed.add(name)
+        for end in answer.addresses:
+            bound.setdefault((end.address or "", whose), set()).add(name)
+    return bound, answered | {(name, None) for name, _ in answered if name not in failed}
 
 
 def _best(decisions: Iterable[Decision]) -> Decision:

@@ -101,7 +101,7 @@ def collect(
     namespaces, _ = found = netns.discover()
     stock = inventory.take(found, deadline)
     progress("resolving names")
-    subjects = [runtime.netns for runtime in runtimes if runtime.netns is not None]
+    subjects = [runtime.process.pid for runtime in runtimes]
     seen.append(
         resolution.collect(_names(policy, settings, started.date()), namespaces, subjects, plan.resolve, deadline)
     )

@@ -135,7 +135,11 @@ class Resolver(Record, frozen=True, kw_only=True, tag="resolver"):
 
 
 class Answer(Record, frozen=True, kw_only=True, tag="answer"):
-    """What one source said about one name. ``chain`` holds the CNAME targets in order, ``ttl`` is in seconds."""
+    """What one source said about one name. ``chain`` holds the CNAME targets in order, ``ttl`` is in seconds.
+
+    ``private`` is set where a runtime's own files or name servers said it: it holds for the network namespace ``netns``
+    only. Any other answer is what this host says, and holds for everybody.
+    """
 
     name: str
     netns: int
@@ -145,6 +149,7 @@ class Answer(Record, frozen=True, kw_only=True, tag="answer"):
     addresses: tuple[Endpoint, ...] = ()
     ttl: int | None = None
     server: str | None = None
+    private: bool = False
 
 
 class Listener(Record, frozen=True, kw_only=True, tag="listener"):

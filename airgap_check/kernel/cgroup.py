@@ -20,7 +20,7 @@ _LONGEST = 4096
 _UNITS = (".service", ".scope", ".socket", ".mount")
 _HEXADECIMAL = frozenset("0123456789abcdef")
 _LXC = "lxc.payload."
-_DELEGATES = ("user@", "machine-")  # a user's manager and a guest name what is below them
+_DELEGATES = ("user@", "machine-", "systemd-nspawn@")  # a user's manager and a guest name what is below them
 
 
 def workload_of(path: str) -> Workload | None:
@@ -49,7 +49,7 @@ def _containment(parts: list[str]) -> tuple[str | None, str | None]:
     for part in parts:
         if uid := _pod(part):
             pod = delegate + uid
-        if (found := _container(part)) and f"{found}/" != delegate[-len(found) - 1 :]:
+        if (found := _container(part)) and not delegate.endswith(f"{found}/"):
             container = delegate + found
             delegate = f"{container}/"
         elif part.endswith(_UNITS) and part.startswith(_DELEGATES):

@@ -257,3 +257,21 @@ def test_help_is_for_people_and_every_command_has_it(capsys: pytest.CaptureFixtu
 
 def test_abbreviated_options_are_refused_so_that_scripts_survive_new_ones(capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, "replay", CLEAN, "--pol", POLICY)
+
+
+def test_bytes_that_are_no_text_in_a_path_or_a_user_s_name_break_no_report(folder: Path) -> None:
+    target = os.fsencode(folder) + b"/p\xff.yaml"
+    with open(target, "wb") as file:
+        file.write(Path(POLICY).read_bytes())
+    name = os.fsdecode(target)
+    assert _spawn("replay", CLEAN, "--policy", name, "--format", "json").returncode == 0
+    missing = _spawn("replay", CLEAN, "--policy", name + "x", "--format", "json")
+    assert missing.returncode == 2
+    assert "Traceback" not in missing.stderr
+
+
+def test_a_pipe_is_refused_and_not_waited_for(folder: Path) -> None:
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    for argv in (["replay", CLEAN, "--policy", str(pipe)], ["replay", str(pipe), "--policy", POLICY]):
+        assert "not a regular file" in _spawn(*argv, timeout=60).stderr

@@ -37,7 +37,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 PURE = {
-    "engine", "result", "survey", "allowlist", "condition", "view", "finding", "evidence", "policy", "address", "rule", "selector",
+    "engine", "result", "survey", "allowlist", "condition", "view", "finding", "evidence", "policy", "address", "rule",
+    "selector",
 }  # fmt: skip
 OUTSIDE = {"os", "socket", "subprocess", "time", "sys", "pathlib", "random"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))

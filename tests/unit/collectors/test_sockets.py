@@ -106,6 +106,39 @@ def test_a_wrapped_peer_keeps_both_forms() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("table", "address", "scope"),
+    [
+        ("tcp", "10.0.0.255", "private"),
+        ("tcp", "93.184.216.255", "public"),
+        ("tcp", "::ffff:10.0.0.255", "private"),
+        ("raw", "10.0.0.255", "private"),
+        ("udp", "10.0.0.255", "broadcast"),
+        ("udplite", "10.0.0.255", "broadcast"),
+    ],
+)
+def test_only_datagrams_are_broadcast(table: str, address: str, scope: str) -> None:
+    rows = [row("10.0.0.1", 40000, address, 443)]
+    (record,) = connections(
+        inventory(namespace(tables={table: rows}, broadcasts=("10.0.0.255", "93.184.216.255"))),
+    )
+    assert record.remote.scope == scope
+
+
+def test_sockets_of_other_hosts_in_no_table_are_a_gap() -> None:
+    evidence = collect(inventory(namespace(1, untabled={"SCTP": 2}), namespace(2, untabled={"SCTP": 1, "SMC6": 1})))
+    assert evidence.status == "partial"
+    assert evidence.reason == (
+        "the peers of 3 SCTP sockets stand in no table that we can read; "
+        "the peers of 1 SMC6 sockets stand in no table that we can read"
+    )
+
+
+@pytest.mark.parametrize("untabled", [{"AF_VSOCK": 2}, {"SCTP": 0}, {"ALG": 1}])
+def test_sockets_that_reach_no_other_host_need_no_table(untabled: dict[str, int]) -> None:
+    assert collect(inventory(namespace(untabled=untabled))).status == "complete"
+
+
 def test_loopback_is_counted_and_not_recorded() -> None:
     evidence = collect(tcp(row("127.0.0.1", 40000, "127.0.0.1", 5432), row("::1", 40000, "::1", 5432)))
     assert evidence.records == ()

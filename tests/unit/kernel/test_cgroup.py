@@ -23,33 +23,36 @@ def test_the_root_is_no_workload(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "name", "identifier"),
+    ("path", "identifier"),
     [
-        ("/system.slice/objectos.service", "objectos.service", "objectos.service"),
-        ("/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service", "getty@tty1.service"),
-        ("/init.scope", "init.scope", "init.scope"),
-        ("/user.slice/user-1000.slice/session-3.scope", "session-3.scope", "session-3.scope"),
+        ("/system.slice/objectos.service", "objectos.service"),
+        ("/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service"),
+        ("/init.scope", "init.scope"),
+        ("/user.slice/user-1000.slice/session-3.scope", "session-3.scope"),
         (
             "/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service",
-            "sync.service",
             "user@1000.service/sync.service",
         ),
         (
+            "/user.slice/user-1001.slice/user@1001.service/user@1000.service/objectos.service",
+            "user@1001.service/user@1000.service/objectos.service",
+        ),
+        ("/system.slice/a.service/sub/objectos.service", "a.service/objectos.service"),
+        (
             "/user.slice/user-1000.slice/user@1000.service/init.scope",
             "user@1000.service",
-            "user@1000.service",
         ),
-        ("/system.slice/docker.socket", "docker.socket", "docker.socket"),
-        ("/system.slice/run-credentials.mount", "run-credentials.mount", "run-credentials.mount"),
-        ("/system.slice/a.service/worker", "a.service", "a.service"),
-        ("/system.slice/a.service (deleted)", "a.service", "a.service"),
-        ("/../system.slice/a.service", "a.service", "a.service"),
-        (f"/machine.slice/libpod-conmon-{ID}.scope", f"libpod-conmon-{ID}.scope", f"libpod-conmon-{ID}.scope"),
-        ("/machine.slice/machine-guest.scope/system.slice/objectos.service",) + ("machine-guest.scope",) * 2,
+        ("/system.slice/docker.socket", "docker.socket"),
+        ("/system.slice/run-credentials.mount", "run-credentials.mount"),
+        ("/system.slice/a.service/worker", "a.service"),
+        ("/system.slice/a.service (deleted)", "a.service"),
+        ("/../system.slice/a.service", "a.service"),
+        (f"/machine.slice/libpod-conmon-{ID}.scope", f"libpod-conmon-{ID}.scope"),
+        ("/machine.slice/machine-guest.scope/system.slice/objectos.service", "machine-guest.scope"),
     ],
 )
-def test_a_unit_is_named_by_the_innermost_and_identified_by_all(path: str, name: str, identifier: str) -> None:
-    assert cgroup.workload_of(path) == Workload(kind="unit", id=identifier, name=name)
+def test_a_unit_is_named_with_all_that_it_stands_in(path: str, identifier: str) -> None:
+    assert cgroup.workload_of(path) == Workload(kind="unit", id=identifier, name=identifier)
 
 
 @pytest.mark.parametrize(
@@ -58,10 +61,8 @@ def test_a_unit_is_named_by_the_innermost_and_identified_by_all(path: str, name:
         f"/system.slice/docker-{ID}.scope",
         f"/docker/{ID}",
         f"/docker/{ID}/system.slice/objectos.service",
-        f"/docker/{'f' * 64}/docker/{ID}",
         f"/machine.slice/libpod-{ID}.scope",
         f"/machine.slice/libpod-{ID}.scope/container",
-        f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope",
         f"/system.slice/containerd.service/default:cri-containerd:{ID}",
         f"/default/{ID}",
         f"/ecs/task/{ID}",
@@ -69,6 +70,40 @@ def test_a_unit_is_named_by_the_innermost_and_identified_by_all(path: str, name:
 )
 def test_a_container_is_named_by_the_first_twelve_digits(path: str) -> None:
     assert cgroup.workload_of(path) == Workload(kind="container", id=SHORT, name=SHORT)
+
+
+@pytest.mark.parametrize(
+    ("path", "identifier"),
+    [
+        (
+            f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container",
+            f"user@1000.service/{SHORT}",
+        ),
+        (f"/user.slice/user-1000.slice/user@1000.service/app.slice/a.service/docker/{ID}", f"user@1000.service/{SHORT}"),
+        (f"/user@1000.service/{'f' * 64}/docker-{ID}.scope", f"user@1000.service/ffffffffffff/{SHORT}"),
+        ("/user@1000.service/lxc.payload.web", "user@1000.service/web"),
+        (f"/docker/{'f' * 64}/docker/{ID}", f"ffffffffffff/{SHORT}"),
+        (f"/docker/{ID}/docker/{ID}", SHORT),
+        (f"/machine.slice/machine-guest.scope/system.slice/docker-{ID}.scope", f"machine-guest.scope/{SHORT}"),
+        (f"/machine.slice/systemd-nspawn@a.service/payload/docker/{ID}", f"systemd-nspawn@a.service/{SHORT}"),
+    ],
+)
+def test_a_container_that_root_may_not_have_named_says_who_did(path: str, identifier: str) -> None:
+    assert cgroup.workload_of(path) == Workload(kind="container", id=identifier, name=identifier)
+
+
+@pytest.mark.parametrize(
+    ("path", "pod"),
+    [
+        (f"/user.slice/user-1000.slice/user@1000.service/kubepods/pod{POD}/{ID}", f"user@1000.service/{POD}"),
+        (f"/user.slice/user-1000.slice/user@1000.service/pod{POD}", f"user@1000.service/{POD}"),
+        (f"/docker/{'f' * 64}/kubepods/pod{POD}/{ID}", f"ffffffffffff/{POD}"),
+    ],
+)
+def test_a_pod_that_root_may_not_have_named_says_who_did(path: str, pod: str) -> None:
+    workload = cgroup.workload_of(path)
+    assert workload is not None
+    assert workload.pod == pod
 
 
 @pytest.mark.parametrize(

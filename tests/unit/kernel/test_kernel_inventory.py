@@ -10,6 +10,7 @@ import pytest
 
 from airgap_check.kernel import inventory, netns, proc_net, procfs, rtnetlink, sock_diag
 from airgap_check.kernel.netns import Namespace
+from airgap_check.kernel.refusal import Refusals
 from airgap_check.kernel.sock_diag import LISTEN, Row
 
 ME = os.getpid()
@@ -114,6 +115,48 @@ def test_a_socket_whose_namespace_cannot_be_learnt_is_a_gap(monkeypatch: pytest.
     with socket.socket():  # bound to nothing, so in no table
         failures = take(OURS).failures
     assert any("could not learn the network namespace of a socket" in failure for failure in failures)
+
+
+@pytest.mark.parametrize(
+    ("in_use", "untabled"),
+    [
+        ({"TCP": 5, "UDPv6": 1, "SCTP": 0}, {}),
+        ({"SCTPv6": 1}, {}),  # the kernel's own
+        ({"SCTP": 1}, {}),
+        ({"SCTP": 1, "SCTPv6": 1}, {"SCTP": 1}),
+        ({"SCTPv6": 3, "AF_VSOCK": 1}, {"SCTPv6": 2, "AF_VSOCK": 1}),
+        ({"SMC": 1}, {"SMC": 1}),
+    ],
+)
+def test_sockets_without_a_table_are_counted_but_for_the_kernels_own(
+    monkeypatch: pytest.MonkeyPatch, in_use: dict[str, int], untabled: dict[str, int]
+) -> None:
+    monkeypatch.setattr(proc_net, "sockets_in_use", lambda: in_use)
+    assert take(OURS).namespaces[0].untabled == untabled
+
+
+@pytest.mark.parametrize(("maker", "start"), [(0, 400), (1000, 32768), (-1, 32768)])
+def test_the_port_range_of_a_namespace_that_anybody_made_is_the_initial_ones(
+    monkeypatch: pytest.MonkeyPatch, maker: int, start: int
+) -> None:
+    made = Namespace(2, "process", (ME,))
+    real = inventory._look_around(OURS, Refusals())
+    sockets = {
+        OURS: real._replace(namespace=OURS, maker=1000, ephemeral=range(32768, 60000)),
+        made: real._replace(namespace=made, maker=maker, ephemeral=range(400, 500)),
+    }
+    monkeypatch.setattr(netns, "inside", lambda namespace, _: sockets[namespace])
+    ours, other = take(OURS, made).namespaces
+    assert ours.ephemeral == range(32768, 60000)
+    assert other.ephemeral.start == start
+
+
+def test_without_the_initial_namespace_the_kernels_own_port_range_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Namespace(2, "process", (1,))
+    real = inventory._look_around(OURS, Refusals())
+    rigged = real._replace(namespace=made, maker=1000, ephemeral=range(400, 500))
+    monkeypatch.setattr(netns, "inside", lambda *_: rigged)
+    assert take(Namespace(3, "process", (ME,))).namespaces[0].ephemeral == range(32768, 61000)
 
 
 def test_modules_that_we_made_the_kernel_load_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ class Allowlist:
         return NO if chosen == "no" else reached
 
     def _reaches(self, rule: _Rule, remote: Endpoint, netns: int | None = None) -> Decision:
-        """Judge where a connection from a network namespace leads; None is nobody's: what binds for everybody counts."""
+        """Judge where traffic from a network namespace leads; without one, by what binds names for everybody."""
         if remote.scope in PUBLIC and not rule.public:
             return NO
         if rule.holds(_reached(remote)):
@@ -223,21 +223,24 @@ class Allowlist:
 
 
 def _bindings(answers: Iterable[Answer]) -> tuple[dict[tuple[str, int | None], set[str]], set[tuple[str, int | None]]]:
-    """Return the names of each address, and the names that were answered: each for a network namespace, or for all (None).
+    """Return the names of each address, and the names answered: for one network namespace, or for everybody (None).
 
-    That a runtime alone was told of a name settles for the others that they were not, unless asking for them failed.
+    Name servers that told a runtime alone of a name settle for the others that it is not theirs, unless asking for them
+    failed.
     """
     bound: dict[tuple[str, int | None], set[str]] = {}
-    answered, failed = set(), set()
+    answered, failed, elsewhere = set(), set(), set()
     for answer in answers:
         name, whose = normal(answer.name), answer.netns if answer.private else None
         if answer.status in _DEFINITE:
             answered.add((name, whose))
         elif whose is None:
             failed.add(name)
+        if answer.source == "dns" and answer.status in _DEFINITE:
+            elsewhere.add(name)
         for end in answer.addresses:
             bound.setdefault((end.address or "", whose), set()).add(name)
-    return bound, answered | {(name, None) for name, _ in answered if name not in failed}
+    return bound, answered | {(name, None) for name in elsewhere - failed}
 
 
 def _best(decisions: Iterable[Decision]) -> Decision:

@@ -122,16 +122,18 @@ def _doubts(
             doubts.append(f"required evidence is missing: {collector} was not collected")
         elif item.status != "complete":
             doubts.append(f"required evidence is {item.status}: {collector}: {item.reason}")
+    no_runtime = policy.file.runtime.expected and next(inspection.records(Runtime), None) is None
     undecided: dict[str, list[str]] = {}
     for result in results:
-        if result.outcome == "unknown" and at_least(result.severity, terms.fail_on):
+        said_below = no_runtime and result.rule == "runtime.not-found"
+        if result.outcome == "unknown" and at_least(result.severity, terms.fail_on) and not said_below:
             undecided.setdefault(result.reason, []).append(result.rule)
     doubts += [f"undecided: {', '.join(names)}: {reason}" for reason, names in undecided.items()]
     if all(result.outcome in {"unknown", "not_applicable"} for result in results):
         doubts.append("no rule could be decided")
     if policy.derived and not terms.accept_derived:
         doubts.append("the policy was derived from this host, and nobody approved it: airgap-check init prints it")
-    if policy.file.runtime.expected and next(inspection.records(Runtime), None) is None:
+    if no_runtime:
         doubts.append("no ObjectOS runtime was found, and the policy does not say runtime: {expected: false}")
     if inspection.filtered_by and inspection.filtered_by != policy.sha256:
         doubts.append("the evidence was filtered by another policy than this one")

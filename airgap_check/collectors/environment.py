@@ -30,10 +30,11 @@ def collect(deadline: float | None, *, pids: Sequence[int] | None = None, units_
     """Read every place where a setting may stand; ``pids`` and ``units_root`` narrow that for a test."""
     own = [_setting(name, text, Place(kind="own"), os.environ) for name, text in _interesting(os.environ)]
     try:
+        procfs.check()
         listed = procfs.pids() if pids is None else pids
     except OSError as error:
         reason = f"other processes' environments cannot be read here: {error.strerror}"
-        return Evidence(kind="environment", status="partial", records=tuple(own), reason=reason)
+        return Evidence(kind="environment", status="unavailable", records=tuple(own), reason=reason)
     sweep = process_environment.sweep((pid for pid in listed if pid != os.getpid()), deadline)
     found = runtimes.find(sweep.seen, runtimes.ancestors(os.getpid()), deadline)
     given = units.read(units_root)
@@ -56,7 +57,7 @@ def collect(deadline: float | None, *, pids: Sequence[int] | None = None, units_
             "unit_files": given.files,
             "env_files": found.files,
         },
-        blind=(_INITIAL, *_not_understood(stated), *given.blind),
+        blind=(_INITIAL, *_not_understood(stated), *_retitled(sweep), *given.blind),
     )
 
 
@@ -186,7 +187,7 @@ def _runtimes(subjects: Sequence[runtimes.Subject], facts: _Facts) -> Iterator[R
     stated: set[tuple[object, ...]] = set()
     for subject in subjects:
         pid = subject.seen.pid
-        namespace = _namespace(pid)
+        namespace = _namespace(subject.seen.thread)
         key = (subject.product, subject.version, subject.seen.name, facts.workload(pid), namespace)
         if key in stated:
             continue
@@ -224,6 +225,11 @@ def _reasons(sweep: Sweep, failures: Sequence[str], stated: Sequence[Setting]) -
         reasons.append(f"could not read {printable(failures[0])}{more}")
     reasons += [f"{one.name} names more than {_ENDPOINTS} places" for one in stated if len(one.endpoints) == _ENDPOINTS]
     return reasons
+
+
+def _retitled(sweep: Sweep) -> Iterator[str]:
+    if sweep.retitled:
+        yield f"{sweep.retitled} processes have written their title over their environment (nginx, sshd, PostgreSQL do)"
 
 
 def _not_understood(stated: Sequence[Setting]) -> Iterator[str]:

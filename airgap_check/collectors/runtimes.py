@@ -6,19 +6,17 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check.collectors.process_environment import SETTINGS
+from airgap_check.collectors.assigned_files import FromFile, Reader, working_directory
 from airgap_check.kernel import procfs
-from airgap_check.objectos import dotenv, product
-from airgap_check.objectos.settings import EXPECTED, variable
-from airgap_check.redact import printable
+from airgap_check.objectos import product
+from airgap_check.objectos.settings import EXPECTED, OF_EACH
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from airgap_check.collectors.process_environment import Seen
 
 _PACKAGE_LIMIT = 1 << 16
-_DOTENV_LIMIT = 1 << 20
 
 
 class Subject(NamedTuple):
@@ -29,19 +27,8 @@ class Subject(NamedTuple):
     version: str | None
 
 
-class FromFile(NamedTuple):
-    """A variable that a runtime reads from a `.env*` file, with the whole file's variables beside it."""
-
-    seen: Seen
-    name: str
-    value: str
-    path: str
-    line: int
-    siblings: dict[str, str]
-
-
 class Unset(NamedTuple):
-    """A variable, and its aliases, that no process of a runtime was given; ``seen`` is the first of them."""
+    """A variable, and its aliases, that a runtime was not given; ``seen`` is the process that lacks it."""
 
     seen: Seen
     name: str
@@ -69,31 +56,58 @@ def ancestors(pid: int) -> set[int]:
 
 def find(seen: Sequence[Seen], excluded: Collection[int], deadline: float | None) -> Findings:
     """Tell which processes are runtimes, read their files, say what is missing; not past a deadline."""
-    subjects = [subject for one in seen if one.pid not in excluded and (subject := _subject(one))]
-    reader = _Reader()
+    reader = Reader()
+    subjects = [subject for one in seen if one.pid not in excluded and (subject := _subject(one, reader))]
     unset: list[Unset] = []
-    for tree in _trees([subject.seen for subject in subjects]):
+    parents = {one.seen.pid: procfs.parent(one.seen.pid) for one in subjects}
+    for tree in _trees([subject.seen for subject in subjects], parents):
         if deadline is not None and time.monotonic() > deadline:
             reader.failures.append("the .env files of every runtime before the time limit")
             break
-        names, readable = reader.names(tree)
-        if readable and all(one.environ is not None for one in tree):
-            unset += [Unset(tree[0], name, role) for name, role, aliases in EXPECTED if aliases.isdisjoint(names)]
+        given = {one.pid: reader.names(one) for one in tree}
+        told = {pid: names for pid, names in given.items() if names is not None}
+        if len(told) == len(tree) and all(one.environ is not None for one in tree):
+            unset += _unset(tree, told, parents)
     return Findings(subjects, reader.from_files, unset, reader.files, reader.failures)
 
 
-def _subject(seen: Seen) -> Subject | None:
-    told = bool(seen.environ) and product.is_told(seen.environ or ()) and not product.carries(seen.argv)
+def _unset(tree: Sequence[Seen], told: dict[int, set[str]], parents: dict[int, int]) -> Iterator[Unset]:
+    """Say what a runtime lacks, ``told`` being what each of its processes was given.
+
+    `os start` need not know what it has read from a file and hands to `os serve`, so of most variables it is enough
+    that somebody has them. But a server without `OS_CLOUD_URL` talks to the public one, whatever its parent was told:
+    who has it not is excused only by a child that has.
+    """
+    everything = set().union(*told.values())
+    for name, role, aliases in EXPECTED:
+        if name != OF_EACH:
+            if aliases.isdisjoint(everything):
+                yield Unset(tree[0], name, role)
+            continue
+        excused: set[int] = set()
+        for pid, names in told.items():
+            while names & aliases and pid in told and pid not in excused:
+                excused.add(pid)
+                pid = parents[pid]  # noqa: PLW2901  (from a process that has it up to whoever started it)
+        yield from (Unset(one, name, role) for one in tree if one.pid not in excused)
+
+
+def _subject(seen: Seen, reader: Reader) -> Subject | None:
+    names = set(seen.environ or ()) | reader.named_by_options(seen).keys()
+    told = product.is_told(names) and not product.carries(seen.argv)
     if not seen.called and not told:
         return None
     script = seen.called.script if seen.called else product.script(seen.argv)
-    named, version = _package(seen.pid, script) if script else (None, None)
+    named, version = _package(seen.thread, script) if script else (None, None)
     return Subject(seen, seen.called.product if seen.called else named or product.UNKNOWN, version)
 
 
 def _package(pid: int, script: str) -> tuple[str | None, str | None]:
     """Return the product and version of the package that a script belongs to, as far as we may read it."""
-    directory = _working_directory(pid)
+    try:
+        directory = working_directory(pid)
+    except OSError:
+        return None, None
     for path in product.package_files(script, directory) if directory else ():
         try:
             found = product.package(procfs.read_in_root(pid, path, _PACKAGE_LIMIT))
@@ -104,32 +118,9 @@ def _package(pid: int, script: str) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _working_directory(pid: int) -> str | None:
-    """Return the working directory as the process itself names it, None when it is gone or outside its root."""
-    try:
-        root = os.readlink(f"/proc/{pid}/root")
-        directory = os.readlink(f"/proc/{pid}/cwd")
-    except OSError:
-        return None
-    if root != "/":
-        if directory != root and not directory.startswith(f"{root}/"):
-            return None
-        directory = directory[len(root) :] or "/"
-    return None if directory.endswith(" (deleted)") or not directory.startswith("/") else directory
-
-
-def _root(pid: int) -> int:
-    """Return what tells the roots of two processes apart: the mount namespace, and a chroot inside it."""
-    try:
-        return hash((os.stat(f"/proc/{pid}/ns/mnt").st_ino, os.readlink(f"/proc/{pid}/root")))
-    except OSError:
-        return -pid
-
-
-def _trees(seen: Iterable[Seen]) -> list[list[Seen]]:
+def _trees(seen: Iterable[Seen], parents: dict[int, int]) -> list[list[Seen]]:
     """Group processes with the ones that they started: `os start` passes on to `os serve` what it has read."""
     by_pid = {one.pid: one for one in seen}
-    parents = {pid: procfs.parent(pid) for pid in by_pid}
     trees: dict[int, list[Seen]] = {}
     for pid, one in by_pid.items():
         top, steps = pid, 0
@@ -137,69 +128,3 @@ def _trees(seen: Iterable[Seen]) -> list[list[Seen]]:
             top, steps = parents[top], steps + 1
         trees.setdefault(top, []).append(one)
     return [sorted(tree, key=lambda one: one.pid != top) for top, tree in trees.items()]
-
-
-_Found = dict[str, tuple[str, str, int]]  # name -> value, path, line
-
-
-class _Reader:
-    """Reads the files of one working directory once, however many processes share it."""
-
-    def __init__(self) -> None:
-        self.from_files: list[FromFile] = []
-        self.files = 0
-        self.failures: list[str] = []
-        self._read_before: dict[tuple[int, str, str], _Found | None] = {}
-
-    def names(self, tree: list[Seen]) -> tuple[set[str], bool]:
-        """Return every variable that a runtime was given, and whether all of its files could be read."""
-        names: set[str] = set()
-        complete = True
-        for one in tree:
-            names.update(one.environ or ())
-            names.update(name for _, name, _ in product.flags(one.called.arguments if one.called else ()))
-            found = self._files_of(one)
-            complete = complete and found is not None
-            self._report(one, found or {})
-            names.update(found or ())
-        return names, complete
-
-    def _files_of(self, seen: Seen) -> _Found | None:
-        directory = _working_directory(seen.pid)
-        if directory is None:
-            return {}
-        mode = product.mode((seen.environ or {}).get("NODE_ENV"), seen.called)
-        key = (_root(seen.pid), directory, mode)
-        if key not in self._read_before:
-            self._read_before[key] = self._read(seen, directory, mode)
-        return self._read_before[key]
-
-    def _read(self, seen: Seen, directory: str, mode: str) -> _Found | None:
-        """Return the value, path and line of each variable; None when a file could not be read."""
-        found: _Found = {}
-        complete = True
-        for name in dotenv.file_names(mode):
-            path = f"{directory.rstrip('/')}/{name}"
-            try:
-                text = procfs.read_in_root(seen.pid, path, _DOTENV_LIMIT).decode(errors="replace")
-            except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
-                continue
-            except OSError as error:
-                self.failures.append(f"{printable(path)} of {seen.pid} ({printable(seen.name)}): {error.strerror}")
-                complete = False
-                continue
-            self.files += 1
-            found |= {assigned.name: (assigned.value, path, assigned.line) for assigned in dotenv.parse(text)}
-        if len(found) > SETTINGS:
-            self.failures.append(f"{printable(directory)}/.env*: more than {SETTINGS} variables")
-            return None
-        return found if complete else None
-
-    def _report(self, seen: Seen, found: _Found) -> None:
-        """Keep what is in force: what a process was given already is not overridden by a file."""
-        siblings = {name: value for name, (value, _, _) in found.items()}
-        known = {(one.name, one.path) for one in self.from_files}
-        for name, (value, path, line) in found.items():
-            in_force = (seen.environ or {}).get(name, value) == value
-            if variable(name) and in_force and (name, path) not in known:
-                self.from_files.append(FromFile(seen, name, value, path, line, siblings))

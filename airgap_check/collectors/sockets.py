@@ -182,7 +182,7 @@ def _remote(group: Group, peers: Peers) -> Endpoint:
         return Endpoint(scope="unspecified")
     address, scope = peers[group.remote]
     if scope == "broadcast" and group.table not in _DATAGRAMS:
-        # Only datagrams can be broadcast: anybody may call an address so, in a namespace of his own or by a tiny prefix.
+        # Only datagrams can be broadcast; a tiny prefix on an interface of one's own makes any address look so.
         scope = scope_of(address)
     return endpoint(address, group.remote_port, scope=scope)
 

@@ -1,6 +1,8 @@
 """Finds a file below another process's root without leaving it, and without waking a dead network file system.
 
-Source: openat2(2), path_resolution(7), proc_pid_mountinfo(5), proc_pid_fdinfo(5).
+The kernel may not walk a path for us: it would follow a symlink into a mount whose server is dead, and wait for ever.
+So every step is taken by hand, and only after a look at the mount that it leads to.
+Source: path_resolution(7), proc_pid_mountinfo(5), proc_pid_fdinfo(5).
 """
 
 from __future__ import annotations
@@ -10,9 +12,6 @@ import os
 import re
 from typing import NamedTuple
 
-_SYS_OPENAT2 = 437  # one number on every architecture (include/uapi/asm-generic/unistd.h)
-_RESOLVE_NO_MAGICLINKS = 0x02
-_RESOLVE_IN_ROOT = 0x10
 _MOUNTINFO_LIMIT = 4 << 20
 _LINKS = 40  # MAXSYMLINKS
 _REMOTE = frozenset({
@@ -28,11 +27,12 @@ class RefusedFileError(OSError):
 
 
 class Mount(NamedTuple):
-    """One line of mountinfo: the kernel's id of the mount, where it is, and the type of file system."""
+    """One line of mountinfo: the kernel's id of the mount, where it is, its file system, the mount it is made on."""
 
     id: int
     point: str
     type: str
+    parent: int = 0
 
     def is_remote(self) -> bool:
         """Tell whether reading may wait for another machine or for a user's program (network, FUSE)."""
@@ -49,8 +49,8 @@ def mounts(pid: int) -> list[Mount]:
     for line in os.fsdecode(data).splitlines():
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
-        if len(fields) > 4 and fields[0].isdecimal():
-            found.append(Mount(int(fields[0]), _unescape(fields[4]), after.partition(" ")[0]))
+        if len(fields) > 4 and fields[0].isdecimal() and fields[1].isdecimal():
+            found.append(Mount(int(fields[0]), _unescape(fields[4]), after.partition(" ")[0], int(fields[1])))
     return found
 
 
@@ -62,38 +62,52 @@ def _unescape(text: str) -> str:
 def locate(pid: int, path: str) -> int:
     """Return an O_PATH descriptor of a path as the process itself would find it; the caller closes it.
 
-    Raises OSError, and RefusedFileError for what lies on a network or FUSE file system. The mount is looked at before
-    the path is walked, because the walk itself would hang on a dead server, and again after, because of symlinks.
+    Raises OSError, and RefusedFileError for what lies on, or is reached through, a network or FUSE file system.
     """
     if "\0" in path:
         raise RefusedFileError(errno.EINVAL, "no file has such a name", path)
-    table = mounts(pid)
-    _refuse_remote(_mount_above(path, table), path)
+    table = _Table(mounts(pid), path)
+    table.check_root()
     root = os.open(f"/proc/{pid}/root", _LOCATE | os.O_DIRECTORY)
     try:
-        located = _open_in_root(root, path)
+        return _walk(root, path, table)
     finally:
         os.close(root)
-    try:
-        number = _mount_id(located)
-        _refuse_remote(next((mount for mount in table if mount.id == number), None), path)
-    except BaseException:
-        os.close(located)
-        raise
-    return located
 
 
-def _mount_above(path: str, table: list[Mount]) -> Mount | None:
-    target = os.path.normpath("/" + path).replace("//", "/") + "/"
-    above = [mount for mount in table if target.startswith(mount.point.rstrip("/") + "/")]
-    return max(reversed(above), key=lambda mount: len(mount.point), default=None)  # the last one covers its equals
+class _Table:
+    """The mounts that a walk may come to; ``path`` is what is being looked for, for the sake of the error."""
 
+    def __init__(self, listed: list[Mount], path: str) -> None:
+        self._by_id = {mount.id: mount for mount in listed}
+        self._made_on = {(mount.parent, mount.point): mount for mount in listed}
+        self._roots = [mount for mount in listed if mount.point == "/"]
+        self._path = path
 
-def _refuse_remote(mount: Mount | None, path: str) -> None:
-    if mount is None:
-        raise RefusedFileError(errno.EXDEV, "on a mount that the process does not list", path)
-    if mount.is_remote():
-        raise RefusedFileError(errno.EREMOTE, f"on a {mount.type} file system, which is not read", path)
+    def check_root(self) -> None:
+        """Refuse a root that may hang, before it is opened: even that asks an NFS server (d_weak_revalidate)."""
+        self._refuse_remote(self._roots[-1] if self._roots else None)
+
+    def check_step(self, mount: int, point: str) -> None:
+        """Refuse a step from a mount onto a path where another one, or a pile of them, is mounted that may hang."""
+        top, height = mount, 0
+        while (mounted := self._made_on.get((top, point))) and height < len(self._by_id):
+            top, height = mounted.id, height + 1
+        if height:
+            self._refuse_remote(self._by_id[top])
+
+    def arrive(self, descriptor: int) -> Mount:
+        """Return the mount that a step has led to; a second look, since mounts come and go."""
+        mount = self._by_id.get(_mount_id(descriptor))
+        self._refuse_remote(mount)
+        assert mount
+        return mount
+
+    def _refuse_remote(self, mount: Mount | None) -> None:
+        if mount is None:
+            raise RefusedFileError(errno.EXDEV, "on a mount that the process does not list", self._path)
+        if mount.is_remote():
+            raise RefusedFileError(errno.EREMOTE, f"on a {mount.type} file system, which is not read", self._path)
 
 
 def _mount_id(descriptor: int) -> int:
@@ -103,51 +117,64 @@ def _mount_id(descriptor: int) -> int:
     return int(match[1]) if match else -1
 
 
-def _open_in_root(root: int, path: str) -> int:
-    """Resolve with openat2(2); by hand where the kernel (before 5.6) or a seccomp filter does not know it."""
-    import ctypes
+class _Place(NamedTuple):
+    """Where a walk is: an O_PATH descriptor, its mount, and its path below the root ("" for the root itself)."""
 
-    how = (ctypes.c_uint64 * 3)(_LOCATE, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    located = libc.syscall(_SYS_OPENAT2, root, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
-    if located >= 0:
-        return int(located)
-    number = ctypes.get_errno()
-    if number in {errno.ENOSYS, errno.EPERM}:
-        return _walk(root, path)
-    raise OSError(number, os.strerror(number), path)
+    descriptor: int
+    mount: Mount
+    path: str
 
 
-def _walk(root: int, path: str) -> int:
+def _walk(root: int, path: str, table: _Table) -> int:
     """Resolve a path component by component, each symlink read and walked below the root again."""
-    here = [os.dup(root)]
+    here: list[_Place] = []
     todo, links = _components(path), 0
     try:
+        here.append(_arrived(os.dup(root), "", table))
         while todo:
             part = todo.pop()
             if part == "..":
                 if len(here) > 1:
-                    os.close(here.pop())
+                    os.close(here.pop().descriptor)
                 continue
-            found = os.open(part, _LOCATE | os.O_NOFOLLOW, dir_fd=here[-1])
-            try:
-                target = os.readlink("", dir_fd=found)
-            except OSError:  # ENOENT or EINVAL: not a symlink
-                here.append(found)
+            step = _step(here[-1], part, table)
+            target = _target(step)
+            if target is None:
+                here.append(step)
                 continue
-            os.close(found)
+            os.close(step.descriptor)
             links += 1
-            if links > _LINKS:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            if links > _LINKS or step.mount.type == "proc":  # of /proc, /proc/self among them: another one to him
+                raise RefusedFileError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             if target.startswith("/"):
                 while len(here) > 1:
-                    os.close(here.pop())
+                    os.close(here.pop().descriptor)
             todo += _components(target)
-        return here.pop()
+        return here.pop().descriptor
     finally:
-        for descriptor in here:
-            os.close(descriptor)
+        for place in here:
+            os.close(place.descriptor)
+
+
+def _step(place: _Place, part: str, table: _Table) -> _Place:
+    path = f"{place.path}/{part}"
+    table.check_step(place.mount.id, path)
+    return _arrived(os.open(part, _LOCATE | os.O_NOFOLLOW, dir_fd=place.descriptor), path, table)
+
+
+def _arrived(descriptor: int, path: str, table: _Table) -> _Place:
+    try:
+        return _Place(descriptor, table.arrive(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _target(place: _Place) -> str | None:
+    try:
+        return os.readlink("", dir_fd=place.descriptor)
+    except OSError:  # ENOENT or EINVAL: not a symlink
+        return None
 
 
 def _components(path: str) -> list[str]:

@@ -210,7 +210,7 @@ def _add_hidden(
         if stranger.inode in listed or not open_sockets.is_networked(stranger):
             continue
         try:
-            descriptor = netns.of_socket(stranger.pid, stranger.descriptor)
+            descriptor = netns.of_socket(stranger.thread, stranger.descriptor)
         except OSError:
             if open_sockets.is_open(stranger):
                 refusals.process("could not learn the network namespace of a socket of a process", stranger.pid)
@@ -219,14 +219,14 @@ def _add_hidden(
         os.close(descriptor)
         if inode in stock:
             continue
-        namespace = netns.Namespace(inode, "socket", (stranger.pid,), ((stranger.pid, str(stranger.descriptor)),))
+        namespace = netns.Namespace(inode, "socket", (stranger.pid,), ((stranger.thread, str(stranger.descriptor)),))
         if sockets := _read(namespace, refusals):
             stock[inode] = sockets
             listed |= _inodes([sockets])
 
 
 def _with_ports_to_trust(stock: dict[int, NamespaceSockets], initial: int) -> Iterator[NamespaceSockets]:
-    """Iterate over the namespaces; who made one himself sets its port range as he likes, and with it who called whom."""
+    """Iterate over the namespaces: who made one himself sets its port range, by which we tell who called whom."""
     ports = stock[initial].ephemeral if initial in stock else _DEFAULT_PORTS
     for inode, sockets in stock.items():
         yield sockets if sockets.maker == 0 or inode == initial else sockets._replace(ephemeral=ports)

@@ -26,6 +26,7 @@ _OURS = "/proc/thread-self/ns/net"
 _OPEN = os.O_RDONLY | os.O_CLOEXEC
 _SIOCGSKNS = 0x894C  # include/uapi/linux/sockios.h: a descriptor of the namespace that a socket belongs to
 _NS_GET_USERNS, _NS_GET_OWNER_UID = 0xB701, 0xB704  # include/uapi/linux/nsfs.h
+_PIDFD_THREAD = os.O_EXCL  # include/uapi/linux/pidfd.h
 _LONGEST_MOUNTINFO = 1 << 26
 _ALONE = 3  # links of /proc/PID/task: itself, its parent, one thread
 
@@ -187,12 +188,17 @@ def _checked(descriptor: int, inode: int) -> int:
 
 
 def of_socket(pid: int, descriptor: int) -> int:
-    """Return a descriptor of the network namespace that a process's socket was created in.
+    """Return a descriptor of the network namespace that the socket of a process or thread was created in.
 
     Our copy of the socket lives for one system call. Raises OSError: PermissionError where we may not, ENOTTY when the
     descriptor is no socket any more.
     """
-    process = os.pidfd_open(pid)
+    try:
+        process = os.pidfd_open(pid, _PIDFD_THREAD)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        process = os.pidfd_open(pid)  # before Linux 6.9 there is no way to the descriptors that only a thread has
     try:
         copy = syscalls.pidfd_getfd(process, descriptor)
         try:

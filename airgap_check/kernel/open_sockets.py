@@ -9,15 +9,21 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
+from itertools import filterfalse
+from operator import methodcaller
 from typing import TYPE_CHECKING, NamedTuple
 
+from airgap_check.kernel import syscalls
 from airgap_check.kernel.refusal import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LINK = b"socket:[%d]"
+_INTERESTING = methodcaller("startswith", (b"socket:[", b"net:["))
+_ALONE = 3  # links of /proc/PID/task: itself, its parent, one thread
+_ODD_THREADS = 64  # a process
 # What can talk to the network; UNIX and NETLINK sockets, the bulk of what no table of ours lists, cannot.
 NETWORKED = frozenset({
     b"TCP", b"TCPv6", b"UDP", b"UDPv6", b"UDP-Lite", b"UDPLITEv6", b"MPTCP", b"MPTCPv6", b"RAW", b"RAWv6", b"PING",
@@ -35,8 +41,13 @@ class Stranger(NamedTuple):
 
     @property
     def descriptor(self) -> int:
-        """Return the number of the descriptor in the process."""
+        """Return the number of the descriptor in the thread."""
         return int(self.link.rpartition("/")[2])
+
+    @property
+    def thread(self) -> int:
+        """Return the thread whose table the descriptor stands in; the process itself where all share one."""
+        return int(self.link.split("/")[-3])
 
 
 class OpenSockets:
@@ -49,14 +60,15 @@ class OpenSockets:
         self.strangers: dict[int, Stranger] = {}
         self.namespaces: dict[int, str] = {}
         self.failures: list[str] = []
+        self._found: list[tuple[int, list[bytes]]] = []
         self._holders: dict[bytes, int] = {}
 
     def holder(self, inode: int) -> int | None:
         """Return the process that holds a socket: of several the oldest number, but not the init that started it."""
-        pid = self._holders.get(_link(inode))
-        if pid is None and inode in self.strangers:
-            return self.strangers[inode].pid
-        return pid
+        for pid, links in self._found:  # sorted out at the first question: many a run has none
+            self._holders.update(dict.fromkeys(links, pid))
+        self._found.clear()
+        return self._holders.get(_link(inode))
 
     def walk(self, pids: Iterable[int], inodes: Iterable[int], deadline: float | None) -> None:
         """Look at every open file of these processes; ``inodes`` are the sockets that the tables list."""
@@ -69,56 +81,88 @@ class OpenSockets:
                 refusals.add(f"time was up with the open files of {len(order) - number} processes still unread")
                 break
             try:
-                directory, links = _links(pid)
+                for directory in _tables(pid):
+                    self._note(pid, directory, *_links(directory), known)
+            except OverflowError:
+                refusals.process("did not look at the open files of every thread of a process", pid)
             except OSError:
                 refusals.process("may not read the open files of a process", pid)
-                continue
-            for link in [link for link in links if link not in known]:
-                name = links.pop(link)
-                if link.startswith(b"socket:["):
-                    inode = int(link[8:-1])
-                    self.strangers[inode] = Stranger(inode, pid, f"{directory.decode()}/{name.decode()}")
-                elif link.startswith(b"net:["):
-                    self.namespaces[int(link[5:-1])] = f"{directory.decode()}/{name.decode()}"
-            self._holders.update(dict.fromkeys(links, pid))
         self.failures = refusals.sentences()
+
+    def _note(self, pid: int, directory: bytes, names: list[bytes], links: list[bytes], known: set[bytes]) -> None:
+        self._found.append((pid, links))
+        unknown = set(filterfalse(known.__contains__, links))
+        if not any(map(_INTERESTING, unknown)):
+            return
+        for name, link in zip(names, links, strict=True):
+            if link not in unknown:
+                continue
+            if link.startswith(b"socket:["):
+                inode = int(link[8:-1])
+                self.strangers[inode] = Stranger(inode, pid, f"{directory.decode()}/{name.decode()}")
+            elif link.startswith(b"net:["):
+                self.namespaces[int(link[5:-1])] = f"{directory.decode()}/{name.decode()}"
 
 
 def _link(inode: int) -> bytes:
     return _LINK % inode
 
 
-def _links(pid: int) -> tuple[bytes, dict[bytes, bytes]]:
-    """Return what a process has open: the directory of /proc, and the target of each link in it -> its name."""
-    path = b"/proc/%d/fd" % pid
-    descriptors = os.listdir(path)
-    if not descriptors:
-        # A process whose first thread has ended looks as if it had nothing open; its other threads still have.
-        threads = os.listdir(b"/proc/%d/task" % pid)
-        if len(threads) < 2:
-            return path, {}
-        path = b"/proc/%d/task/%b/fd" % (pid, max(threads, key=int))
-        descriptors = os.listdir(path)
-    directory = os.open(path, _DIRECTORY)
+def _tables(pid: int) -> Iterator[bytes]:
+    """Iterate over the directories of /proc that show what a process has open: its own, and those of odd threads.
+
+    A thread may have files of its own (unshare(2), CLONE_FILES), and of a process whose first thread has ended only
+    the others show any. Where kcmp(2) cannot tell, a thread counts as odd. Raises OverflowError above so many.
+    """
+    yield b"/proc/%d/fd" % pid
+    task = b"/proc/%d/task" % pid
+    if os.stat(task).st_nlink <= _ALONE:
+        return
+    odd = [pid]
+    for name in os.listdir(task):
+        thread = int(name)
+        # Odd threads are seldom many, and if so share what the last one has.
+        if thread == pid or _share(thread, pid) or _share(thread, odd[-1]):
+            continue
+        if len(odd) > _ODD_THREADS:
+            raise OverflowError
+        odd.append(thread)
+        yield b"%b/%b/fd" % (task, name)
+
+
+def _share(thread: int, other: int) -> bool:
     try:
-        return path, _read_links(descriptors, directory)
+        return syscalls.share_files(thread, other)
+    except OSError:
+        return False
+
+
+def _links(path: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Return the names of the links in a directory of /proc and their targets; of a thread that has ended, none."""
+    try:
+        names = os.listdir(path)
+        directory = os.open(path, _DIRECTORY)
+    except (FileNotFoundError, ProcessLookupError):
+        return [], []
+    try:
+        return _read_links(names, directory)
     finally:
         os.close(directory)
 
 
-def _read_links(descriptors: list[bytes], directory: int) -> dict[bytes, bytes]:
+def _read_links(names: list[bytes], directory: int) -> tuple[list[bytes], list[bytes]]:
     read = partial(os.readlink, dir_fd=directory)
     try:
-        return dict(zip(map(read, descriptors), descriptors, strict=True))
+        return names, list(map(read, names))
     except (FileNotFoundError, ProcessLookupError):
         pass  # closed meanwhile: once more, one by one
     found = {}
-    for descriptor in descriptors:
+    for name in names:
         try:
-            found[read(descriptor)] = descriptor
+            found[name] = read(name)
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return found
+    return list(found), list(found.values())
 
 
 def is_networked(stranger: Stranger) -> bool:

@@ -23,6 +23,16 @@ _CAP_SYS_PTRACE = 1 << 19  # include/uapi/linux/capability.h
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 
 
+def check() -> None:
+    """Raise OSError, and say why, where /proc is not what our own process ids mean anything to."""
+    try:
+        us = os.readlink("/proc/self")
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "/proc is not mounted, or is of another PID namespace") from None
+    if us != str(os.getpid()):
+        raise OSError(errno.ESRCH, "/proc is of another PID namespace")
+
+
 def pids() -> list[int]:
     """Return the process ids that /proc lists, sorted."""
     return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
@@ -65,13 +75,36 @@ def is_kernel_thread(pid: int) -> bool:
 
 
 def is_zombie(pid: int) -> bool:
-    """Tell whether a process is dead and only waits for its parent, or has vanished."""
+    """Tell whether a process is dead and only waits for its parent, or has vanished.
+
+    One whose first thread alone has ended looks dead too, but its other threads run on.
+    """
     try:
-        return _stat_fields(pid)[0] in {b"Z", b"X"}
+        return _stat_fields(pid)[0] in {b"Z", b"X"} and living_thread(pid) is None
     except PermissionError:
         return False
     except (OSError, IndexError):
         return True
+
+
+def living_thread(pid: int) -> int | None:
+    """Return the number of another thread than the first that has not ended; /proc knows it as if it were a process."""
+    for name in os.listdir(f"/proc/{pid}/task"):
+        try:
+            if int(name) != pid and _stat_fields(int(name))[0] not in {b"Z", b"X"}:
+                return int(name)
+        except (FileNotFoundError, ProcessLookupError, IndexError):
+            continue
+    return None
+
+
+def environment_size(pid: int) -> int:
+    """Return how many bytes the environment block of a process has (proc_pid_stat(5), fields 50 and 51).
+
+    It is 0 without the right to look, and for kernel threads and zombies.
+    """
+    fields = _stat_fields(pid)
+    return int(fields[48]) - int(fields[47]) if len(fields) > 48 else 0
 
 
 def parent(pid: int) -> int:
@@ -99,11 +132,15 @@ def describe(pid: int) -> Process | None:
     """Say who a process is, its command line redacted and cut at 512 characters; None when it has vanished."""
     import psutil
 
+    wanted = ["create_time", "name", "exe", "cmdline", "uids"]
     try:
         process = psutil.Process(pid)
         with process.oneshot():
-            facts = process.as_dict(attrs=["create_time", "name", "exe", "cmdline", "uids"], ad_value=None)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+            try:
+                facts = process.as_dict(attrs=wanted, ad_value=None)
+            except OSError:  # without /proc/stat (subset=pid) nobody knows when the host, and so a process, started
+                facts = {"create_time": None, **process.as_dict(attrs=wanted[1:], ad_value=None)}
+    except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
         return None
     argv = [word if len(word) <= _ARGUMENT_LENGTH else "..." for word in (facts["cmdline"] or [])[:_ARGUMENTS]]
     return Process(
@@ -125,7 +162,7 @@ def user_name(uid: int) -> str:
 def _users() -> dict[int, str]:
     users: dict[int, str] = {}
     try:
-        text = _regular_bytes(os.open("/etc/passwd", foreign_path.O_PATH | os.O_CLOEXEC), 1 << 24)
+        text = read_in_root(os.getpid(), "/etc/passwd", 1 << 24)
     except OSError:
         return users
     for line in text.decode(errors="replace").splitlines():
@@ -142,6 +179,18 @@ def read_in_root(pid: int, path: str, limit: int = 1 << 20) -> bytes:
     or on a network or FUSE file system, where a dead server would hang us), and EFBIG above ``limit`` bytes.
     """
     return _regular_bytes(foreign_path.locate(pid, path), limit)
+
+
+def names_in_root(pid: int, path: str, limit: int = 1024) -> list[str]:
+    """Return the sorted names in a folder as the process would find it; raises OSError, EFBIG above ``limit`` names."""
+    located = foreign_path.locate(pid, path)
+    try:
+        names = os.listdir(f"/proc/self/fd/{located}")
+    finally:
+        os.close(located)
+    if len(names) > limit:
+        raise OSError(errno.EFBIG, f"more than {limit} files", path)
+    return sorted(names)
 
 
 def _regular_bytes(located: int, limit: int) -> bytes:

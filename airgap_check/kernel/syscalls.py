@@ -1,8 +1,10 @@
-"""System calls that Python 3.11 has no name for: joining a namespace, copying a descriptor of another process."""
+"""System calls that Python 3.11 has no name for: joining a namespace, looking at another process's descriptors."""
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     import ctypes
 
 CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
+_SYS_KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "loongarch64": 272, "ppc64le": 354, "s390x": 343}
+_KCMP_FILES = 2  # include/uapi/linux/kcmp.h
 _SYS_PIDFD_GETFD = 438  # one number on every architecture (include/uapi/asm-generic/unistd.h)
 
 
@@ -39,3 +43,17 @@ def pidfd_getfd(pidfd: int, descriptor: int) -> int:
     if copy < 0:
         raise _fail()
     return copy
+
+
+def share_files(thread: int, other: int) -> bool:
+    """Tell whether two threads have one table of descriptors (kcmp(2), KCMP_FILES).
+
+    Raises OSError: EPERM where we may not know, ENOSYS where the kernel cannot tell, or we not ask it.
+    """
+    number = _SYS_KCMP.get(os.uname().machine) if sys.maxsize > 1 << 32 else None
+    if number is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    order = int(_libc().syscall(number, thread, other, _KCMP_FILES, 0, 0))
+    if order < 0:
+        raise _fail()
+    return order == 0

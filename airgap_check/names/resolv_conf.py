@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.address import parse as parse_address
+from airgap_check.redact import printable
 
 if TYPE_CHECKING:
     from airgap_check.address import Address
@@ -14,6 +15,7 @@ DEFAULT = IPv4Address("127.0.0.1")  # resolv.conf(5): without a nameserver line,
 LIMIT = 1 << 16  # bytes; there is no honest reason for more
 _SEARCH_DOMAINS = 32
 _NDOTS_MAX = 15
+_UNREADABLE, _SHOWN = 8, 64
 
 
 class Nameserver(NamedTuple):
@@ -31,12 +33,16 @@ class External(NamedTuple):
 
 
 class ResolvConf(NamedTuple):
-    """One resolv.conf. ``external`` is None when no comment of Docker names what 127.0.0.11 forwards to."""
+    """One resolv.conf. ``external`` is None when no comment of Docker names what 127.0.0.11 forwards to.
+
+    ``unreadable`` holds what stands for a name server and is no address to us: another library may know better.
+    """
 
     nameservers: tuple[Nameserver, ...]
     search: tuple[str, ...] = ()
     ndots: int = 1
     external: tuple[External, ...] | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 def parse(text: str) -> ResolvConf:
@@ -45,22 +51,27 @@ def parse(text: str) -> ResolvConf:
     Every nameserver line counts: glibc and musl ask the first three, c-ares and Go ask them all.
     """
     nameservers: list[Nameserver] = []
+    unreadable: list[str] = []
     search: tuple[str, ...] = ()
     ndots = 1
     external: tuple[External, ...] | None = None
-    for line in text.split("\n"):
+    for whole in text.split("\n"):
+        line = whole.partition("\0")[0]  # there libc's string ends, and it asks the server that stands before it
         keyword, *values = line.split() or [""]
         if keyword == "nameserver" and values:
-            nameserver = _nameserver(values[0])
+            value = values[0].partition("#")[0].partition(";")[0]
+            nameserver = _nameserver(value)
             if nameserver and nameserver not in nameservers:
                 nameservers.append(nameserver)
+            elif value and not nameserver and len(unreadable) < _UNREADABLE:
+                unreadable.append(printable(value[:_SHOWN]))
         elif keyword in {"search", "domain"}:
             search = _domains(values if keyword == "search" else values[:1])
         elif keyword == "options":
             ndots = _ndots(values, ndots)
         elif line.startswith("# ExtServers:"):
             external = _external(line)
-    return ResolvConf(tuple(nameservers) or (Nameserver(DEFAULT),), search, ndots, external)
+    return ResolvConf(tuple(nameservers) or (Nameserver(DEFAULT),), search, ndots, external, tuple(unreadable))
 
 
 def _nameserver(text: str) -> Nameserver | None:

@@ -53,7 +53,7 @@ class Responders:
         A loopback address leads nowhere else. Any other may be an address of this namespace, or of another one of this
         host: the bridge of a container network.
         """
-        inner = unwrap(address).address
+        inner = _delivered(address)
         if inner.is_loopback or inner in _ANY:
             return self._in_namespace(netns, inner, port)
         near = [netns] if inner.is_link_local and inner.version == 6 else self._processes  # fe80::1 is everywhere
@@ -120,7 +120,13 @@ def _sockets(pid: int, name: str, family: int) -> list[Socket]:
             return []
         raise
     rows = proc_net.parse(table.splitlines(keepends=True), family)
-    return [Socket(unwrap(ip_address(row.local)).address, row.local_port, row.inode) for row in rows]
+    return [Socket(_delivered(ip_address(row.local)), row.local_port, row.inode) for row in rows]
+
+
+def _delivered(address: Address) -> Address:
+    """Return the address that packets to this one arrive at; anybody may write any bits into the other wrappings."""
+    inner, wrapping = unwrap(address)
+    return inner if wrapping in {"mapped", "nat64"} else address
 
 
 def trie_addresses(trie: bytes) -> set[Address]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import sys
 from itertools import islice
-from typing import Protocol
+from typing import Literal, Protocol
 
 from airgap_check.kernel import foreign_path, procfs
 
 LIMIT = 1 << 22  # a configuration with a block list of domains has megabytes
 _ENTRIES = 1024
+_NS_GET_USERNS, _NS_GET_OWNER_UID = 0xB701, 0xB704  # include/uapi/linux/nsfs.h
 
 
 class Root(Protocol):
@@ -52,6 +55,49 @@ class ProcessRoot:
         if len(names) > _ENTRIES:
             raise OSError(errno.EFBIG, f"more than {_ENTRIES} files", path)
         return sorted(names)
+
+
+class UsersRootError(OSError):
+    """Somebody other than root could have chosen the files that a process sees."""
+
+
+class AdministratorsRoot(ProcessRoot):
+    """Files as a process sees them, if nobody but root decided which they are.
+
+    In a user namespace of his own anybody may mount what he likes over /etc/hosts, or chroot below files of his.
+    """
+
+    def read(self, path: str, limit: int = LIMIT) -> str:
+        """Return the text of a file; raises `UsersRootError` when it is not to be believed."""
+        try:
+            return super().read(path, limit)
+        finally:
+            self._confirm()  # only now: the process may move into such a namespace at any time, but never out of it
+
+    def _confirm(self) -> None:
+        if not (is_made_by_root(self._pid, "user") and is_made_by_root(self._pid, "mnt")):
+            raise UsersRootError(errno.EPERM, "a user made its namespaces")
+
+
+def is_made_by_root(pid: int, kind: Literal["user", "mnt"]) -> bool:
+    """Tell whether the user namespace that a process is in, or that its mounts belong to, is ours or one of root's.
+
+    One outside of ours, which we may not ask about, is the administrator's. Source: ioctl_nsfs(2).
+    """
+    opened = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)]
+    try:
+        if kind == "mnt":
+            opened.append(fcntl.ioctl(opened[0], _NS_GET_USERNS))
+        if os.fstat(opened[-1]).st_ino == os.stat("/proc/self/ns/user").st_ino:
+            return True
+        uid = bytearray(4)
+        fcntl.ioctl(opened[-1], _NS_GET_OWNER_UID, uid)
+        return int.from_bytes(uid, sys.byteorder) == 0
+    except PermissionError:
+        return True
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 class FolderRoot:

@@ -48,7 +48,8 @@ def server(address: str, port: str, source: str) -> Upstream:
 
 def nameservers(conf: ResolvConf, source: str) -> list[Upstream]:
     """Return the servers of a resolv.conf as upstreams."""
-    return [server(str(nameserver.address), "", source) for nameserver in conf.nameservers]
+    known = [server(str(nameserver.address), "", source) for nameserver in conf.nameservers]
+    return [*known, *(unknown(f"{source}: nameserver {value}") for value in conf.unreadable)]
 
 
 def split_zone_port(text: str, sign: str) -> tuple[str, str]:

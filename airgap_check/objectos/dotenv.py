@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from airgap_check.objectos.settings import JS_BLANK
+
 
 class Assignment(NamedTuple):
     """One variable as a file assigns it, with the line where it begins."""
@@ -28,10 +30,13 @@ def file_names(mode: str) -> list[str]:
     return names
 
 
-_START = re.compile(r"[^\S\n]*+(?:export[^\S\n]++)?([\w.-]++)(?:[^\S\n]*+=|:(?=\s))")
-_QUOTED = re.compile(
-    r"""\s*+(?:'((?:\\'|[^'])*+)'|"((?:\\"|[^"])*+)"|`((?:\\`|[^`])*+)`)(?=[^\S\n]*+(?:#[^\n]*+)?(?:\n|\Z))"""
-)
+_BLANK = rf"[{re.escape(JS_BLANK)}]"
+_BLANK_IN_LINE = rf"(?![\n\u2028\u2029]){_BLANK}"
+# A line ends at U+2028 and U+2029 too, as ECMAScript's ^ and $ have it; but not inside a value without quotes.
+_LINE_END = re.compile("[\n\u2028\u2029]")
+_START = re.compile(rf"(?:{_BLANK_IN_LINE})*+(?:export{_BLANK}++)?([A-Za-z0-9_.-]++)(?:{_BLANK}*+=|:{_BLANK})")
+_OPENING = re.compile(rf"{_BLANK}*+(['\"`])")
+_AFTER_QUOTED = re.compile(rf"(?:{_BLANK_IN_LINE})*+(?:[#\n\u2028\u2029]|\Z)")
 _PLAIN = re.compile(r"[^#\n]*+")
 
 
@@ -45,10 +50,11 @@ def parse(text: str) -> list[Assignment]:
         start = _START.match(text, position)
         if start:
             value, end = _value(text, start.end())
-            found.append(Assignment(start[1], value, line))
+            found.append(Assignment(start[1], value, line + text.count("\n", position, start.start(1))))
         else:
             end = position
-        next_line = text.find("\n", end) + 1 or len(text) + 1
+        line_end = _LINE_END.search(text, end)
+        next_line = line_end.end() if line_end else len(text)
         line += text.count("\n", position, next_line)
         position = next_line
     return found
@@ -56,15 +62,32 @@ def parse(text: str) -> list[Assignment]:
 
 def _value(text: str, position: int) -> tuple[str, int]:
     """Return a value and where it ends: quoted ones may span lines, an unquoted one ends at a ``#``."""
-    quoted = _QUOTED.match(text, position)
-    if quoted:
-        single, double, back = quoted.groups()
-        if double is not None:
-            return double.replace("\\n", "\n").replace("\\r", "\r"), quoted.end()
-        return (back if single is None else single), quoted.end()
-    plain = _PLAIN.match(text, position)
-    assert plain
-    value = plain[0].strip()
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"`":
-        value = value[1:-1]
-    return value, plain.end()
+    opening = _OPENING.match(text, position)
+    closing = _closing(text, opening.end(), opening[1]) if opening else None
+    if opening and closing is not None:
+        value, end, quote = text[opening.end() : closing], closing + 1, opening[1]
+    else:
+        plain = _PLAIN.match(text, position)
+        assert plain
+        value, end = plain[0].strip(JS_BLANK), plain.end()
+        quote = value[:1]
+        if len(value) > 1 and quote == value[-1] and quote in "'\"`":
+            value = value[1:-1]
+    if quote == '"':
+        value = value.replace("\\n", "\n").replace("\\r", "\r")
+    return value, end
+
+
+def _closing(text: str, position: int, quote: str) -> int | None:
+    """Return where the closing quote is: the first one that no backslash precedes, else the last one that ends a line.
+
+    That is how dotenv's regular expression backtracks.
+    """
+    escaped = []
+    while (position := text.find(quote, position)) >= 0:
+        if text[position - 1] != "\\":
+            break
+        escaped.append(position)
+        position += 1
+    candidates = [*escaped, position] if position >= 0 else escaped
+    return next((one for one in reversed(candidates) if _AFTER_QUOTED.match(text, one + 1)), None)

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from airgap_check.address import parse as parse_address
 from airgap_check.evidence import Endpoint, endpoint
 from airgap_check.objectos import keyword_string
+from airgap_check.secret_strings import looks_like_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,7 +41,9 @@ _HOST_PARAMETERS = frozenset({"host", "hostaddr", "server", "servername", "endpo
 _FILES = (".db", ".sqlite", ".sqlite3", ".json", ".sock", ".mjs", ".js")
 _SCHEME = re.compile(r"((?:r2dbc:|jdbc:)?[A-Za-z][A-Za-z0-9+._-]{0,40}):")
 _NEXT_URL = re.compile(r"[,;\s|]+(?=(?:jdbc:)?[A-Za-z][A-Za-z0-9+._-]{0,40}://)")
-_LABEL = re.compile(r"[\w-]{1,63}\Z")
+_LABEL = re.compile(r"\w(?:[\w-]{0,61}\w)?\Z")
+_ANNOUNCED = re.compile(r"(?:\A|[\s,;])-{0,2}(?:pass|password|passwd|pwd|bearer|basic|token|secret)(?:[\s=]|:(?!//))", re.IGNORECASE)
+_PGPASS = re.compile(r"(?![0-9A-Fa-f:.]++(?:[\s/%,]|\Z))([^\s:/@]{1,255}+:\d{1,5}+):[^:]{0,64}+:[^:]{1,64}+:")
 
 
 def parse(text: str, *, port: int | None = None) -> tuple[Endpoint, ...]:
@@ -48,10 +51,10 @@ def parse(text: str, *, port: int | None = None) -> tuple[Endpoint, ...]:
 
     ``port`` is what the application would use when neither the text nor its scheme says.
     """
-    bare = _bare(text)
+    bare = _plain_part(_bare(text))
     if keyword_string.is_one(bare):
         found = [end for host, at in keyword_string.hosts(bare) for end in _nested(host, at or port)]
-    elif "://" in bare:
+    elif "://" in bare and not _is_prefixed(bare):
         found = [end for piece in _NEXT_URL.split(bare) for end in _url(piece, port)]
     else:
         found = list(_without_slashes(bare, port))
@@ -64,6 +67,24 @@ def _bare(text: str) -> str:
     if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'`":
         return bare[1:-1].strip()
     return bare
+
+
+def _plain_part(text: str) -> str:
+    """Cut off what is announced as a secret: it may look like a host. A line of .pgpass is one host and secrets."""
+    line = _PGPASS.match(text)
+    if line:
+        return line[1]
+    announced = _ANNOUNCED.search(text)
+    scheme = text.find("://")
+    if announced and (scheme < 0 or announced.start() < scheme) and not keyword_string.is_one(text):
+        return text[: announced.start()]
+    return text
+
+
+def _is_prefixed(text: str) -> bool:
+    """Tell whether this is PHP's ``pgsql:host=a;port=1``."""
+    scheme = _SCHEME.match(text)
+    return scheme is not None and keyword_string.is_one(text[scheme.end() :])
 
 
 def is_malformed(text: str) -> bool:
@@ -104,8 +125,10 @@ def _url(text: str, port: int | None) -> Iterator[Endpoint]:
         rest = rest.lstrip("/\\")
     ends = r"[/\\?#]" if family in _WEB else r"[/?#;]" if scheme.lower().startswith("jdbc:") else r"[/?#]"
     authority = re.split(ends, rest, maxsplit=1)[0]
-    if not _is_authority(authority) and "@" in rest:  # a raw / ? or # in the password
+    bare_token = family not in _PORTS and not re.search(r"[.:@]", authority.rstrip(":"))
+    if (not _is_authority(authority) or bare_token) and "@" in rest:  # a raw / ? or # in the password
         authority = re.split(ends, rest.rpartition("@")[2], maxsplit=1)[0]
+    authority = re.split(r"(?<![,;])\s", re.split(r"\s-", authority, maxsplit=1)[0].rpartition("@")[2], maxsplit=1)[0]
     if family in {"sqlserver", "mssql"}:  # host\instance:port
         authority = re.sub(r"\\[^:,]*", "", authority)
     if scheme.lower() == "mongodb+srv":  # the port comes with the SRV record
@@ -176,7 +199,13 @@ def _without_slashes(text: str, port: int | None) -> Iterator[Endpoint]:
         yield from _url(f"{scheme[1]}://{rest}", port)
     else:
         secure_copy = re.match(r"[\w.-]+@([\w.-]+):(?!\d+(?:[,/]|\Z))", text)
-        yield from _host_list(secure_copy[1] if secure_copy else text, 22 if secure_copy else port)
+        yield from _host_list(secure_copy[1] if secure_copy else _after_user_info(text), 22 if secure_copy else port)
+
+
+def _after_user_info(text: str) -> str:
+    """Drop user info with a separator in its password; a list with a user for each host stays as it is."""
+    one_each = all(re.match(r"[^:@]*:[^@]+@|[^:@]+@", item) for item in re.split(r"[,;]", text))
+    return text if one_each else text.rpartition("@")[2]
 
 
 def _host_list(text: str, port: int | None) -> Iterator[Endpoint]:
@@ -228,6 +257,7 @@ def _endpoint(host: str, port: int | None) -> Endpoint | None:
     labels = name.split(".")
     if (
         len(name) > 253
+        or looks_like_token(host)
         or not all(_LABEL.match(label) for label in labels)
         or re.match(r"(?:\d+|0x[\da-f]*)\Z", labels[-1])
     ):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_plus
 
+from airgap_check.secret_names import is_secret_name
+
 _HOSTS = frozenset(
     {"host", "hostaddr", "server", "data source", "datasource", "address", "addr", "network address", "servername"}
 )
@@ -40,7 +42,7 @@ def hosts(text: str) -> list[tuple[str, int | None]]:
     for name, value in pairs:
         if name in _HOSTS:
             found += with_ports(value, port)
-        elif "://" in value:
+        elif "://" in value and not is_secret_name(name):
             found.append((value, None))
     return found
 

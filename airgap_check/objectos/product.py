@@ -23,8 +23,11 @@ TELLTALES = frozenset(
 )  # fmt: skip
 _INTERPRETERS = frozenset({"node", "nodejs", "bun", "deno", "tsx", "ts-node"})
 _OPTIONS_WITH_VALUE = frozenset(
-    {"-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--env-file"}
-)
+    {
+        "-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--env-file",
+        "--env-file-if-exists",
+    }
+)  # fmt: skip
 _SUBCOMMANDS = frozenset({"start", "serve", "dev"})
 # They pass their environment on and do nothing with it.
 _CARRIERS = frozenset(
@@ -67,14 +70,48 @@ def script(argv: Sequence[str]) -> str | None:
     return rest[0] if rest and rest[0] != argv[0] else None
 
 
+class EnvFile(NamedTuple):
+    """A file of variables that an interpreter's option names; ``optional`` when it need not exist."""
+
+    path: str
+    optional: bool
+
+
+def env_files(argv: Sequence[str]) -> list[EnvFile]:
+    """Return the files of ``--env-file`` and ``--env-file-if-exists``; a later one overrides an earlier one.
+
+    Source: Node.js's command-line options; bun and deno have the first one too.
+    """
+    found = []
+    for option in _split(argv)[0]:
+        name, equals, path = option[0].partition("=")
+        path = path if equals else "".join(option[1:])
+        if name in {"--env-file", "--env-file-if-exists"} and path and "\0" not in path:
+            found.append(EnvFile(path, name != "--env-file"))
+    return found
+
+
+def is_interpreter(program: str) -> bool:
+    """Tell whether a program runs JavaScript."""
+    return posixpath.basename(program) in _INTERPRETERS
+
+
 def _from_script(argv: Sequence[str]) -> list[str]:
     """Return a command line without the interpreter before the script."""
+    return _split(argv)[1]
+
+
+def _split(argv: Sequence[str]) -> tuple[list[list[str]], list[str]]:
+    """Return the options of the interpreter, each with its value, and the command line from the script on."""
     rest = argv[0].split() if len(argv) == 1 else list(argv)  # one word: a process that rewrote its title
-    if rest and posixpath.basename(rest[0]) in _INTERPRETERS:
+    options = []
+    if rest and is_interpreter(rest[0]):
         del rest[0]
         while rest and rest[0].startswith("-"):
-            del rest[: 2 if rest[0] in _OPTIONS_WITH_VALUE else 1]
-    return rest
+            length = 2 if rest[0] in _OPTIONS_WITH_VALUE else 1
+            options.append(rest[:length])
+            del rest[:length]
+    return options, rest
 
 
 def carries(argv: Sequence[str]) -> bool:

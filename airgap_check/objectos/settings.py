@@ -68,6 +68,8 @@ CATALOGUE: Mapping[str, Variable] = {
     "OS_EMAIL_SMTP_HOST": Variable("smtp", "endpoint", 587, "OS_EMAIL_SMTP_PORT"),
     "OS_MAIL_SMTP_HOST": Variable("smtp", "endpoint", 587, "OS_MAIL_SMTP_PORT"),
 }
+# What every process of a runtime that may be its server must have been told; the rest, one of them at least.
+OF_EACH = "OS_CLOUD_URL"
 # What a runtime must have been told, by role: the variable to report when none of its names is set anywhere.
 EXPECTED: tuple[tuple[str, str, frozenset[str]], ...] = (
     ("OS_CLOUD_URL", "control-plane", frozenset({"OS_CLOUD_URL"})),
@@ -94,10 +96,10 @@ _OFF_IN_GENERAL = frozenset({"off", "none", "disabled", "false"})
 _NO_WORDS = "false 0 no n f null nil undefined disable unset empty offline never nowhere blank airgap airgapped void"
 _LOOK_ALIKES = _OFF | frozenset(_NO_WORDS.split())
 # String.prototype.trim() of ECMAScript, which is what the product uses; Python's strip() takes other characters.
-_JS_BLANK = (
+JS_BLANK = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
 )
-_JS_BLANK += "\u205f\u3000\ufeff"
+JS_BLANK += "\u205f\u3000\ufeff"
 
 
 @lru_cache(maxsize=4096)
@@ -118,7 +120,7 @@ def posture(name: str, value: str | None) -> Posture:
     """Say what a value amounts to: a disabling word of this very variable, something that only looks like one, ..."""
     if value is None:
         return "unset"
-    trimmed = value.strip(_JS_BLANK)
+    trimmed = value.strip(JS_BLANK)
     if not trimmed:
         return "blank"
     if trimmed.lower() in _DISABLING.get(name, _OFF_IN_GENERAL):

@@ -43,6 +43,7 @@ from tests.live.scenery import (
 )  # fmt: skip
 
 IPPROTO_UDPLITE, IPPROTO_MPTCP = 136, 262
+FILES = 0x400  # CLONE_FILES
 
 
 def the_same_as_ss() -> dict[str, Any]:
@@ -98,6 +99,24 @@ def held_by_a_thread_only() -> dict[str, Any]:
             unshare(NEWNET)
             ready.set()
             time.sleep(600)
+
+        threading.Thread(target=run, daemon=True).start()
+        return ready.wait()
+
+    return {"child": child(play), "found": found(take())}
+
+
+def held_by_a_thread_with_files_of_its_own() -> dict[str, Any]:
+    def play() -> object:
+        ready, home = threading.Event(), os.open("/proc/self/ns/net", os.O_RDONLY)
+
+        def run() -> None:
+            unshare(FILES | NEWNET)
+            held = listen(7777)
+            LIBC.setns(home, NEWNET)
+            ready.set()
+            time.sleep(600)
+            held.close()
 
         threading.Thread(target=run, daemon=True).start()
         return ready.wait()

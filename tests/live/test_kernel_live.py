@@ -50,6 +50,13 @@ def test_a_namespace_that_only_a_descriptor_holds_is_found() -> None:
     assert (made["holder"], made["pids"]) == ("process", [])
 
 
+def test_a_socket_that_only_a_thread_has_open_cannot_hide() -> None:
+    scene = play("held_by_a_thread_with_files_of_its_own")
+    made = elsewhere(scene)
+    assert (made["holder"], made["pids"]) == ("socket", [scene["child"]])
+    assert made["listeners"] == {"7777": scene["child"]}
+
+
 def test_a_namespace_that_only_a_thread_is_in_is_found() -> None:
     scene = play("held_by_a_thread_only")
     made = elsewhere(scene)

@@ -11,6 +11,7 @@ import pytest
 
 from airgap_check.evidence import Answer, Evidence, Resolver
 from tests.live.lab import CONTAINER, DATABASE, GATEWAY, NEAR, NOBODY, RESOLVER, checker_environment
+from tests.live.lab_host import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,9 @@ names, subjects, ask = msgspec.json.decode(sys.argv[1])
 seen = resolution.collect(names, netns.discover()[0], subjects, ask, time.monotonic() + 60)
 sys.stdout.buffer.write(msgspec.json.encode(seen))
 """
+
+
+SURVEY = COLLECT.replace("netns.discover()[0]", "()")
 
 
 def collect(
@@ -268,13 +272,13 @@ def test_names_are_asked_from_the_runtimes_own_namespace_and_its_own_files(site:
     pid = container(site, f"search corp.bank.example\nnameserver {RESOLVER}\n")
     site.far.ip(f"route add {CONTAINER}/32 via {NEAR}")
     inode = site.near.path(f"/proc/{pid}/ns/net").stat().st_ino
-    evidence = collect(site, NAME, "db", "db2.bank.example", subjects=(inode,))
+    evidence = collect(site, NAME, "db", "db2.bank.example", subjects=(pid,))
     assert evidence.status == "complete", evidence.reason
     assert resolvers(evidence) == {(GOOGLE, "public", None), (RESOLVER, "private", None)}
     sources = {record.source for record in evidence.records if isinstance(record, Resolver)}
     assert sources == {"/etc/resolv.conf", "/etc/resolv.conf of process sleep"}
     found = answers(evidence)
-    assert {answer.netns for answer in found.values()} == {inode}
+    assert {(answer.netns, answer.private) for answer in found.values()} == {(inode, True)}
     assert addresses(found[NAME]) == {(DATABASE, "private")}
     assert addresses(found["db"]) == {("10.20.0.9", "private")}
     assert (found["db2.bank.example"].source, addresses(found["db2.bank.example"])) == (
@@ -283,17 +287,81 @@ def test_names_are_asked_from_the_runtimes_own_namespace_and_its_own_files(site:
     )
 
 
+USERS_OWN = """
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+user, group = os.getuid(), os.getgid()
+assert libc.unshare(0x10000000 | (0x20000 if sys.argv[1] == "mounts" else 0)) == 0  # CLONE_NEWUSER, CLONE_NEWNS
+for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
+    with open(f"/proc/self/{name}", "w") as file:
+        file.write(text)
+if sys.argv[1] == "mounts":
+    for name in ("hosts", "resolv.conf"):
+        assert libc.mount(f"/run/users/{name}".encode(), f"/etc/{name}".encode(), None, 4096, None) == 0
+else:
+    os.chroot("/run/users/root")
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("as_runtime", [False, True])
+@pytest.mark.parametrize("how", ["mounts", "chroot"])
+def test_a_user_can_neither_bind_a_name_nor_aim_our_questions(site: Lab, how: str, *, as_runtime: bool) -> None:
+    """He makes namespaces of his own, says otherwise there, and may even pass himself off as a runtime."""
+    evil = site.assign("10.66.6.53")
+    dnsmasq(
+        site.far, "--no-resolv", "--no-hosts", f"--listen-address={evil}", "--bind-interfaces", "--log-queries",
+        "--log-facility=/run/lab/evil.log", "--host-record=gone.bank.example,10.66.6.6",
+    )  # fmt: skip
+    for folder in ("/run/users", "/run/users/root/etc"):
+        site.near.write(f"{folder}/hosts", f"10.66.6.6 {NAME}\n")
+        site.near.write(f"{folder}/resolv.conf", f"nameserver {evil}\n")
+    site.near.write("/run/users/own.py", USERS_OWN)
+    running = site.near.run([PYTHON, "-I", "-S", "/run/users/own.py", how], user=NOBODY)
+    running.expect("ready")
+    evidence = collect(site, NAME, "gone.bank.example", subjects=(running.pid,) if as_runtime else ())
+    assert evidence.status == "complete", evidence.reason
+    found = answers(evidence)
+    assert {(answer.netns, answer.private) for answer in found.values()} == {(found[NAME].netns, False)}
+    assert addresses(found[NAME]) == {(DATABASE, "private")}
+    assert found["gone.bank.example"].status == "nxdomain"
+    assert "query[" not in site.far.path("/run/lab/evil.log").read_text()
+    if how == "mounts":
+        assert resolvers(evidence) == {(RESOLVER, "private", None), (evil, "private", None)}
+        assert any("a user, not root" in blind for blind in evidence.blind) == as_runtime
+
+
+@pytest.mark.parametrize("scene", ["unmounted", "empty", "stale", "subset"])
+def test_without_a_proc_that_knows_us_nothing_is_said_and_nothing_crashes(site: Lab, scene: str) -> None:
+    before = {
+        "unmounted": "umount -l /proc",
+        "empty": "mount -t tmpfs none /proc",
+        "stale": "true",
+        "subset": "mount -t proc -o subset=pid proc /proc",
+    }[scene]
+    code = msgspec.json.encode(((NAME,), (), True)).decode()
+    own_pids = ["--pid", "--fork"] if scene in {"stale", "subset"} else []
+    script = f'{before}; exec "$@"'
+    argv = ["unshare", "--mount", *own_pids, "sh", "-ec", script, "sh", sys.executable, "-c", SURVEY, code]
+    evidence = msgspec.json.decode(site.near.check(argv, env=checker_environment()), type=Evidence)
+    if scene in {"unmounted", "empty"}:
+        assert (evidence.status, evidence.records) == ("unavailable", ())
+        assert evidence.reason.startswith("/proc does not show our own process (No such file or directory)")
+    else:
+        assert addresses(answers(evidence)[NAME]) == {(DATABASE, "private")}
+
+
 def test_a_forwarder_on_the_bridge_of_the_container_is_followed_into_the_host(site: Lab) -> None:
     pid = container(site, f"nameserver {GATEWAY}\n")
     dnsmasq(site.near, "-R", "-S", GOOGLE, f"--listen-address={GATEWAY}", "--bind-interfaces")
-    inode = site.near.path(f"/proc/{pid}/ns/net").stat().st_ino
-    evidence = collect(site, NAME, subjects=(inode,))
+    evidence = collect(site, NAME, subjects=(pid,))
     assert resolvers(evidence) == {
         (RESOLVER, "private", None),
         (GATEWAY, "private", None),
         (GOOGLE, "public", GATEWAY),
     }
-    assert answers(evidence) == {}
+    assert {answer.private for answer in answers(evidence).values()} == {False}, "only we have a server to ask"
     assert evidence.status == "partial"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from airgap_check.allowlist import Allowlist, matches
@@ -73,6 +74,26 @@ def test_a_name_without_an_answer_leaves_internal_peers_unknown_and_public_ones_
     assert allow.connection(connection("10.0.0.5", 5432)).allowed == "unknown"
     assert allow.connection(connection("10.0.0.5", 80)).allowed == "no"
     assert allow.connection(connection("93.184.216.34", 5432)).allowed == "no"
+
+
+def test_what_only_a_runtime_was_told_binds_in_its_network_alone() -> None:
+    private = msgspec.structs.replace(answer("db.bank.example", "10.0.0.5"), private=True, netns=7)
+    for source, elsewhere in (("dns", "no"), ("hosts", "unknown")):
+        told = msgspec.structs.replace(private, source=source)
+        allow = allowlist({"host": "db.bank.example", "ports": [5432]}, answers=(told,))
+        assert allow.connection(connection("10.0.0.5", 5432, netns=7)) == ("yes", "entry 0")
+        assert allow.connection(connection("10.0.0.6", 5432, netns=7)).allowed == "no"
+        assert allow.connection(connection("10.0.0.5", 5432, netns=8)).allowed == elsewhere
+    answers = (private, answer("db.bank.example", status="timeout"))
+    allow = allowlist({"host": "db.bank.example", "ports": [5432]}, answers=answers)
+    assert allow.connection(connection("10.0.0.5", 5432, netns=8)).allowed == "unknown"
+    allow = allowlist({"host": "db.bank.example"}, answers=(private, answer("db.bank.example", "10.0.0.9")))
+    assert allow.connection(connection("10.0.0.9", netns=7)).allowed == "yes"
+
+
+def test_an_answer_binds_no_address_that_only_carries_it() -> None:
+    allow = allowlist({"host": "db.bank.example"}, answers=(answer("db.bank.example", "10.0.0.5"),))
+    assert allow.connection(connection("fd00::5efe:a00:5")).allowed == "no"
 
 
 def test_a_name_that_does_not_exist_leaves_nothing_unknown() -> None:

@@ -34,6 +34,11 @@ def view(
     return Vantage(netns, Tree({"/etc/hosts": hosts}), resolv_conf.parse(resolv), nsswitch.parse(nss), source)
 
 
+def runtime(netns: int, resolv: str, hosts: str | OSError = "", nss: str = "") -> Vantage:
+    """Show how a runtime in a mount namespace of its own sees names."""
+    return view(netns, resolv, hosts, nss, "/etc/resolv.conf of container x")._replace(standing="runtime")
+
+
 class Wire:
     """Stands where the questions would be sent: remembers who was asked what, and from where."""
 
@@ -55,29 +60,31 @@ class Wire:
 
 
 class Site:
-    """A host as the collector would find it."""
+    """A host as the collector would find it; the first view is ours, unless nothing could be seen."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._patch = monkeypatch
         self.wire = Wire({})
 
-    def collect(  # noqa: PLR0917  (as the collector itself)
+    def collect(
         self,
         views: Sequence[Vantage],
         names: Sequence[str] = (),
         replies: Mapping[str, Reply | list[Reply]] | None = None,
-        subjects: Sequence[int] = (),
         failures: tuple[str, ...] = (),
         namespaces: Sequence[Namespace] = NAMESPACES,
         *,
         ask: bool = True,
+        hosts_runtime: bool = False,
+        disbelieved: tuple[str, ...] = (),
     ) -> Evidence:
         self.wire = Wire(replies or {})
-        panorama = Panorama(HOST, tuple(views), {HOST: [os.getpid()]}, failures)
+        seen = (*(first._replace(standing="own") for first in views[:1]), *views[1:])
+        panorama = Panorama(HOST, seen, {HOST: [os.getpid()]}, failures, hosts_runtime, disbelieved)
         self._patch.setattr(vantage, "survey", lambda _subjects, _deadline: panorama)
         self._patch.setattr(query, "ask", self.wire.ask)
         self._patch.setattr(netns, "inside", self.wire.inside)
-        return resolution.collect(names, namespaces, subjects, ask, None)
+        return resolution.collect(names, namespaces, (), ask, None)
 
 
 @pytest.fixture
@@ -164,10 +171,32 @@ def test_a_name_that_the_hosts_file_binds_is_asked_for_only_if_dns_comes_first(s
     assert [answer.source for answer in answers(evidence)] == ["dns"]
 
 
-def test_the_hosts_files_of_others_count_only_where_a_subject_runs(site: Site) -> None:
-    views = [view(HOST, "", f"10.0.0.9 {DB}"), view(HOST, "search x", f"10.0.0.8 {WWW}")]
-    assert [answer.name for answer in answers(site.collect(views, [DB, WWW]))] == [DB]
-    assert [answer.name for answer in answers(site.collect(views, [DB, WWW], subjects=[HOST]))] == [DB, WWW]
+def test_nobodys_files_but_ours_and_a_runtimes_say_where_a_name_leads_and_whom_we_ask(site: Site) -> None:
+    """Any user mounts what he likes over /etc/hosts and /etc/resolv.conf, in namespaces of his own."""
+    ours = view(HOST, "nameserver 10.0.0.53", f"10.0.0.9 {DB}")
+    planted = view(HOST, "nameserver 10.66.6.53", f"10.66.6.6 {WWW}")
+    evidence = site.collect([ours, planted], [DB, WWW], {WWW: Reply("nxdomain")}, hosts_runtime=True)
+    assert site.wire.asked == [([WWW], ["10.0.0.53"])]
+    assert [(answer.name, answer.source, answer.private) for answer in answers(evidence)] == [
+        (DB, "hosts", False),
+        (WWW, "dns", False),
+    ]
+    assert [found.address for found in resolvers(evidence)] == ["10.0.0.53", "10.66.6.53"]
+    evidence = site.collect([ours, planted._replace(standing="runtime")], [DB, WWW], {WWW: FOUND})
+    assert [(answer.name, answer.private) for answer in answers(evidence)] == [
+        (DB, False),
+        (WWW, False),
+        (WWW, True),
+    ]
+
+
+def test_what_a_runtime_repeats_of_our_hosts_file_is_said_once(site: Site) -> None:
+    ours = view(HOST, "nameserver 10.0.0.53", f"10.0.0.9 {DB}")
+    same, other = (runtime(HOST, "nameserver 10.0.0.53", f"10.0.0.{last} {DB}") for last in (9, 8))
+    assert [answer.private for answer in answers(site.collect([ours, same], [DB]))] == [False]
+    assert [answer.private for answer in answers(site.collect([ours, other], [DB]))] == [False, True]
+    pod = runtime(POD, "nameserver 10.0.0.53", f"10.0.0.9 {DB}")
+    assert [answer.private for answer in answers(site.collect([ours, pod], [DB]))] == [False, True]
 
 
 def test_a_hosts_file_that_cannot_be_read_is_a_gap(site: Site) -> None:
@@ -178,54 +207,92 @@ def test_a_hosts_file_that_cannot_be_read_is_a_gap(site: Site) -> None:
     )
 
 
-def test_names_are_asked_from_the_namespaces_of_the_subjects(site: Site) -> None:
+def test_names_are_asked_as_we_see_them_and_as_each_runtime_does(site: Site) -> None:
     views = [
         view(HOST, "nameserver 10.0.0.53", f"10.0.0.9 {WWW}"),
-        view(POD, "nameserver 10.0.0.54", f"10.0.0.8 {DB}", source="/etc/resolv.conf of container x"),
-        view(POD, "nameserver 10.0.0.54", f"10.0.0.7 {DB}"),
+        runtime(POD, "nameserver 10.0.0.54", f"10.0.0.8 {DB}"),
+        runtime(POD, "nameserver 10.0.0.54", f"10.0.0.7 {DB}"),
     ]
-    evidence = site.collect(views, [DB, WWW], {WWW: FOUND}, [POD])
+    evidence = site.collect(views, [DB, WWW], {DB: Reply("nxdomain"), WWW: FOUND})
     assert evidence.status == "complete", evidence.reason
-    assert (site.wire.asked, site.wire.entered) == ([([WWW], ["10.0.0.54"])], [POD])
+    assert site.wire.asked == [([DB], ["10.0.0.53"]), ([WWW], ["10.0.0.54"])]
+    assert site.wire.entered == [HOST, POD]
     found = {(answer.name, answer.netns, answer.source): answer for answer in answers(evidence)}
     assert found.keys() == {(WWW, HOST, "hosts"), (DB, POD, "hosts"), (WWW, POD, "dns")}
+    assert [answer.private for answer in found.values()] == [False, True, True]
     assert [end.address for end in found[DB, POD, "hosts"].addresses] == ["10.0.0.8", "10.0.0.7"]
-    evidence = site.collect(views, [DB, WWW], {DB: FOUND, WWW: FOUND}, [HOST, POD, HOST])
-    assert site.wire.entered == [HOST, POD]
 
 
-def test_the_resolv_confs_of_one_namespace_are_tried_in_turn_until_a_name_is_found(site: Site) -> None:
+def test_that_we_do_not_know_a_runtimes_names_is_neither_an_answer_nor_a_gap(site: Site) -> None:
+    """Names of a cluster, or of a container engine, exist only inside."""
+    pod = runtime(POD, "nameserver 10.0.0.54")
+    for ours, replies in (
+        ("nameserver 10.0.0.53", [Reply("nxdomain"), FOUND]),
+        ("nameserver 10.0.0.53", [Reply("nodata"), FOUND]),
+        ("nameserver 8.8.8.8", [FOUND]),
+    ):
+        evidence = site.collect([view(HOST, ours), pod], [DB], {DB: list(replies)})
+        assert evidence.status == "complete", evidence.reason
+        assert [(answer.status, answer.private) for answer in answers(evidence)] == [("ok", True)]
+    evidence = site.collect([view(HOST, "nameserver 10.0.0.53"), pod], [DB], {DB: [Reply("timeout"), FOUND]})
+    assert evidence.status == "complete"
+    assert [(answer.status, answer.private) for answer in answers(evidence)] == [("timeout", False), ("ok", True)]
+    shared = [view(HOST, "nameserver 8.8.8.8"), pod]
+    assert site.collect(shared, [DB], {DB: FOUND}, hosts_runtime=True).status == "partial"
+
+
+def test_the_resolv_confs_of_one_namespace_are_tried_in_turn_until_one_is_sure(site: Site) -> None:
     views = [
-        view(POD, "nameserver 10.0.0.53"),
-        view(POD, "nameserver 10.0.0.53"),
-        view(POD, "nameserver 8.8.8.8"),
-        view(POD, "nameserver 10.0.0.54"),
+        runtime(POD, "nameserver 10.0.0.53"),
+        runtime(POD, "nameserver 10.0.0.53"),
+        runtime(POD, "nameserver 8.8.8.8"),
+        runtime(POD, "nameserver 10.0.0.54"),
     ]
-    for second, status in ((FOUND, "ok"), (Reply("timeout"), "nxdomain")):
-        replies: dict[str, Reply | list[Reply]] = {DB: [Reply("nxdomain"), second], WWW: FOUND}
-        evidence = site.collect([view(HOST, ""), *views], [DB, WWW], replies, [POD])
+    for first, second, status in (
+        (Reply("servfail"), FOUND, "ok"),
+        (Reply("servfail"), Reply("nxdomain"), "nxdomain"),
+        (Reply("servfail"), Reply("timeout"), "servfail"),
+    ):
+        replies: dict[str, Reply | list[Reply]] = {DB: [first, second], WWW: FOUND}
+        evidence = site.collect([view(HOST, "nameserver 9.9.9.9"), *views], [DB, WWW], replies)
         assert site.wire.asked == [([DB, WWW], ["10.0.0.53"]), ([DB], ["10.0.0.54"])]
         assert [(answer.name, answer.status) for answer in answers(evidence)] == [(DB, status), (WWW, "ok")]
-        assert evidence.status == "complete"
 
 
-def test_a_subject_that_has_gone_or_cannot_be_entered_is_a_gap(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = view(HOST, "nameserver 10.0.0.53")
-    evidence = site.collect([host], [DB], {DB: FOUND}, [POD])
-    assert evidence.reason == (
-        f"in network namespace {POD}: not asked: {DB}: no process is left there to tell its resolver"
-    )
-    pod = view(POD, "nameserver 10.0.0.54")
-    evidence = site.collect([host, pod], [DB], {DB: FOUND}, [POD], namespaces=[])
-    assert "cannot be entered any more" in evidence.reason
+@pytest.mark.parametrize("status", ["nodata", "nxdomain"])
+def test_that_a_name_does_not_exist_ends_the_search_in_a_namespace(site: Site, status: query.Status) -> None:
+    views = [view(HOST, "nameserver 10.0.0.53"), runtime(HOST, "nameserver 10.0.0.54")]
+    evidence = site.collect(views, [DB], {DB: [Reply(status), FOUND]}, hosts_runtime=True)
+    assert site.wire.asked == [([DB], ["10.0.0.53"])]
+    assert [answer.status for answer in answers(evidence)] == [status]
+
+
+def test_a_runtimes_namespace_that_cannot_be_entered_is_a_gap(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, pod = view(HOST, "nameserver 9.9.9.9"), runtime(POD, "nameserver 10.0.0.54")
+    evidence = site.collect([host, pod], [DB], {DB: FOUND}, namespaces=[])
+    assert f"in network namespace {POD}: not asked: {DB}: the network namespace cannot be" in evidence.reason
 
     def refuse(_namespace: Namespace, _work: object) -> None:
         raise DENIED
 
     monkeypatch.setattr(Wire, "inside", lambda _self, namespace, work: refuse(namespace, work))
-    evidence = site.collect([host, pod], [DB], {DB: FOUND}, [POD])
+    evidence = site.collect([host, pod], [DB], {DB: FOUND})
     assert evidence.reason.endswith("could not enter the network namespace: Permission denied")
     assert answers(evidence) == []
+
+
+def test_a_server_that_cannot_be_read_is_an_unknown_one_and_the_others_are_asked(site: Site) -> None:
+    evidence = site.collect([view(HOST, "nameserver ns.example\nnameserver 10.0.0.53")], [DB], {DB: FOUND})
+    assert [(found.address, found.scope, found.source) for found in resolvers(evidence)] == [
+        ("10.0.0.53", "private", "/etc/resolv.conf"),
+        (None, "unknown", "nameserver ns.example in /etc/resolv.conf"),
+    ]
+    assert site.wire.asked == [([DB], ["10.0.0.53"])]
+
+
+def test_a_runtime_whose_files_are_a_users_own_is_named(site: Site) -> None:
+    (blind, _) = site.collect([view(HOST, "nameserver 10.0.0.53")], disbelieved=("process node",)).blind
+    assert blind.endswith("decides its files: process node")
 
 
 def test_our_own_namespace_needs_nobody_to_have_found_it(site: Site) -> None:

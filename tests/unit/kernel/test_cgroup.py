@@ -79,7 +79,10 @@ def test_a_container_is_named_by_the_first_twelve_digits(path: str) -> None:
             f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container",
             f"user@1000.service/{SHORT}",
         ),
-        (f"/user.slice/user-1000.slice/user@1000.service/app.slice/a.service/docker/{ID}", f"user@1000.service/{SHORT}"),
+        (
+            f"/user.slice/user-1000.slice/user@1000.service/a.service/docker/{ID}",
+            f"user@1000.service/{SHORT}",
+        ),
         (f"/user@1000.service/{'f' * 64}/docker-{ID}.scope", f"user@1000.service/ffffffffffff/{SHORT}"),
         ("/user@1000.service/lxc.payload.web", "user@1000.service/web"),
         (f"/docker/{'f' * 64}/docker/{ID}", f"ffffffffffff/{SHORT}"),

@@ -35,14 +35,14 @@ def root(tmp_path: Path) -> Path:
     return inside
 
 
-@pytest.fixture(params=[foreign_path._open_in_root, foreign_path._walk], ids=["openat2", "walk"])
-def resolve(request: pytest.FixtureRequest, root: Path) -> Callable[[str], str]:
-    """Resolve a path with either implementation and read what it leads to."""
+@pytest.fixture
+def resolve(root: Path) -> Callable[[str], str]:
+    """Resolve a path below the root and read what it leads to."""
 
     def read(path: str) -> str:
         top = os.open(root, os.O_PATH)
         try:
-            located = request.param(top, path)
+            located = foreign_path._walk(top, path, foreign_path._Table(foreign_path.mounts(ME), path))
         finally:
             os.close(top)
         try:
@@ -76,7 +76,7 @@ def test_every_path_stays_inside(resolve: Callable[[str], str], path: str) -> No
     ("path", "number"),
     [("/missing", errno.ENOENT), ("/loop", errno.ELOOP), ("/etc/file/x", errno.ENOTDIR), ("/magic", errno.ENOENT)],
 )
-def test_both_ways_fail_alike(resolve: Callable[[str], str], path: str, number: int) -> None:
+def test_what_cannot_be_resolved_says_so_and_leaves_nothing_open(resolve: Callable[[str], str], path: str, number: int) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OSError) as caught:  # noqa: PT011  (the number is compared)
         resolve(path)
@@ -84,28 +84,57 @@ def test_both_ways_fail_alike(resolve: Callable[[str], str], path: str, number: 
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_kernel_without_openat2_is_walked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign_path, "_SYS_OPENAT2", 100000)
-    top = os.open(root, os.O_PATH)
-    located = foreign_path._open_in_root(top, "/up")
-    assert os.readlink(f"/proc/self/fd/{located}") == f"{root}/outside"
-    os.close(located)
-    os.close(top)
-
-
 def test_a_name_that_no_file_has_is_refused() -> None:
     with pytest.raises(RefusedFileError):
         foreign_path.locate(ME, "/etc\0/passwd")
 
 
+def _root_mount() -> Mount:
+    return [mount for mount in foreign_path.mounts(ME) if mount.point == "/"][-1]
+
+
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "fuse", "ceph", "9p", "autofs"])
 def test_a_file_system_that_may_hang_is_not_touched(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path leads nowhere: had it been walked, the error would be another."""
-    monkeypatch.setattr(foreign_path, "mounts", lambda _: [Mount(1, "/", "ext4"), Mount(2, "/far away", kind)])
+    root = _root_mount()
+    monkeypatch.setattr(foreign_path, "mounts", lambda _: [root, Mount(-2, "/far away", kind, root.id)])
     with pytest.raises(RefusedFileError, match=f"on a {kind} file system"):
         foreign_path.locate(ME, "/far away/missing")
     with pytest.raises(FileNotFoundError):
         foreign_path.locate(ME, "/far away, not/missing")
+
+
+def test_a_root_that_may_hang_is_not_even_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign_path, "mounts", lambda _: [Mount(1, "/", "nfs")])
+    with pytest.raises(RefusedFileError, match="nfs"):
+        foreign_path.locate(2**22 + 1, "/etc/passwd")
+
+
+def test_a_link_is_not_followed_onto_a_file_system_that_may_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither as a file nor on the way to it; where it leads does not exist, so a step there would say so."""
+    (tmp_path / "file").symlink_to("/far/file")
+    (tmp_path / "folder").symlink_to("..//../../../../../far/./x")
+    table = [*foreign_path.mounts(ME), Mount(-2, "/far", "ext4", _root_mount().id), Mount(-3, "/far", "fuse", -2)]
+    monkeypatch.setattr(foreign_path, "mounts", lambda _: table)
+    for path in ("file", "folder/file"):
+        with pytest.raises(RefusedFileError, match="on a fuse file system"):
+            foreign_path.locate(ME, f"{tmp_path}/{path}")
+
+
+def test_what_covers_a_dead_mount_may_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = _root_mount()
+    covered = [root, Mount(-2, "/far", "autofs", root.id), Mount(-3, "/far", "ext4", -2)]
+    monkeypatch.setattr(foreign_path, "mounts", lambda _: covered)
+    with pytest.raises(FileNotFoundError):
+        foreign_path.locate(ME, "/far/missing")
+
+
+def test_a_link_of_proc_is_refused_because_it_means_something_else_to_each_process() -> None:
+    with pytest.raises(RefusedFileError) as caught:
+        foreign_path.locate(ME, "/proc/self/cwd")
+    assert caught.value.errno == errno.ELOOP
 
 
 def test_a_link_to_such_a_file_system_is_noticed_after_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,14 +150,6 @@ def test_a_mount_that_is_not_listed_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(foreign_path, "mounts", lambda _: [Mount(-2, "/", "ext4")])
     with pytest.raises(RefusedFileError, match="does not list"):
         foreign_path.locate(ME, "/etc/passwd")
-
-
-def test_the_mount_that_covers_a_path_is_the_last_of_the_longest() -> None:
-    table = [Mount(1, "/", "a"), Mount(2, "/x", "b"), Mount(3, "/x", "c"), Mount(4, "/x/y", "d"), Mount(5, "/xy", "e")]
-    for path, number in [("/x/z", 3), ("/x", 3), ("x/y/z", 4), ("/xyz", 1), ("/x/../xy", 5), ("//x", 3)]:
-        above = foreign_path._mount_above(path, table)
-        assert above
-        assert above.id == number
 
 
 def test_mount_points_with_blanks_are_read() -> None:

@@ -28,16 +28,16 @@ def test_a_namespace_that_has_gone_is_said_to_have_gone() -> None:
     for gone in (
         Namespace(1, "process", (1 << 30,)),
         Namespace(1, "process", (ME,)),  # the pid now belongs to somebody in another namespace
-        Namespace(1, "mount", (), ((ME, "/proc/self"),)),
+        Namespace(1, "mount", (), ((ME, "/proc/version"),)),
     ):
         with pytest.raises((FileNotFoundError, ProcessLookupError)):
             netns.inside(gone, os.getpid)
 
 
 def test_a_namespace_below_another_mount_has_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netns, "_mounted", lambda _: [(1, "/proc/self")])
+    monkeypatch.setattr(netns, "_mounted", lambda _: [(1, "/proc/version")])
     with pytest.raises(OSError, match="something else is mounted over it"):
-        netns.inside(Namespace(1, "mount", (), ((ME, "/proc/self"),)), os.getpid)
+        netns.inside(Namespace(1, "mount", (), ((ME, "/proc/version"),)), os.getpid)
 
 
 def test_an_error_of_the_work_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:

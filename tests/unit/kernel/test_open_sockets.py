@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
-from airgap_check.kernel import open_sockets, procfs
+import pytest
+
+from airgap_check.kernel import open_sockets, procfs, syscalls
 from airgap_check.kernel.open_sockets import OpenSockets, Stranger
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
 
 ME = os.getpid()
 
@@ -56,8 +60,8 @@ def test_a_stranger_that_was_closed_meanwhile_is_neither() -> None:
 
 
 def test_of_several_holders_the_oldest_is_named_but_not_init(monkeypatch: pytest.MonkeyPatch) -> None:
-    links = {b"socket:[7]": b"3"}
-    monkeypatch.setattr(open_sockets, "_links", lambda pid: (b"/proc/%d/fd" % pid, links))
+    monkeypatch.setattr(open_sockets, "_tables", lambda _: [b"/proc/self/fd"])
+    monkeypatch.setattr(open_sockets, "_links", lambda _: ([b"3"], [b"socket:[7]"]))
     assert walked([1, 20, 30], [7]).holder(7) == 20
     assert walked([1], [7]).holder(7) == 1
 
@@ -69,7 +73,68 @@ def test_a_descriptor_closed_during_the_walk_does_not_hide_the_others() -> None:
             links = open_sockets._read_links([b"99999", b"%d" % sock.fileno(), b"99998"], directory)
         finally:
             os.close(directory)
-        assert links == {b"socket:[%d]" % inode_of(sock): b"%d" % sock.fileno()}
+        assert links == ([b"%d" % sock.fileno()], [b"socket:[%d]" % inode_of(sock)])
+
+
+@pytest.fixture
+def threads() -> Iterator[list[int]]:
+    """Two more threads of ours; what they say to sharing files is the test's."""
+    numbers, done = [], threading.Event()
+    ready = threading.Barrier(3)
+
+    def run() -> None:
+        numbers.append(threading.get_native_id())
+        ready.wait()
+        done.wait()
+
+    helpers = [threading.Thread(target=run) for _ in range(2)]
+    for helper in helpers:
+        helper.start()
+    ready.wait()
+    yield numbers
+    done.set()
+    for helper in helpers:
+        helper.join()
+
+
+def test_threads_that_share_their_files_are_looked_at_once(threads: list[int]) -> None:
+    assert len(threads) == 2
+    assert list(open_sockets._tables(ME)) == [b"/proc/%d/fd" % ME]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_where_nobody_tells_whether_threads_share_their_files_all_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch, threads: list[int], number: int
+) -> None:
+    def refuse(*_: int) -> bool:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(syscalls, "share_files", refuse)
+    tables = {b"/proc/%d/task/%d/fd" % (ME, thread) for thread in threads}
+    assert set(open_sockets._tables(ME)) == {b"/proc/%d/fd" % ME} | tables
+    with socket.socket() as sock:
+        found = walked([ME], [])
+        stranger = found.strangers[inode_of(sock)]
+        assert stranger.thread in threads
+        assert (stranger.pid, found.holder(inode_of(sock))) == (ME, ME)
+
+
+def test_odd_threads_that_share_among_themselves_are_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch, threads: list[int]
+) -> None:
+    monkeypatch.setattr(syscalls, "share_files", lambda _, other: other in threads)
+    assert len(list(open_sockets._tables(ME))) == 2
+
+
+def test_too_many_odd_threads_are_a_gap(monkeypatch: pytest.MonkeyPatch, threads: list[int]) -> None:
+    monkeypatch.setattr(syscalls, "share_files", lambda *_: False)
+    monkeypatch.setattr(open_sockets, "_ODD_THREADS", len(threads) - 1)
+    (failure,) = walked([ME], []).failures
+    assert failure.startswith(f"did not look at the open files of every thread of a process: process {ME} ")
+
+
+def test_a_thread_that_has_ended_has_nothing_open() -> None:
+    assert open_sockets._links(b"/proc/%d/task/%d/fd" % (ME, 1 << 30)) == ([], [])
 
 
 def test_a_process_that_vanished_is_no_gap() -> None:

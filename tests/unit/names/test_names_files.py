@@ -6,6 +6,7 @@ import pytest
 
 from airgap_check.names import hosts, nsswitch, resolv_conf
 from airgap_check.names.resolv_conf import External, Nameserver
+from airgap_check.names.upstream import nameservers
 
 
 def servers(text: str) -> list[str]:
@@ -45,6 +46,24 @@ def test_addresses_are_read_as_libc_reads_them(written: str, meant: str) -> None
 @pytest.mark.parametrize("written", ["4294967296", "8.8.8.256", "8.8.8.8.8", "8..8", "-8", "0x", "08", "1_0", "٨"])
 def test_what_libc_would_not_take_is_not_a_server(written: str) -> None:
     assert servers(f"nameserver {written}\n") == ["127.0.0.1"]
+
+
+def test_a_line_ends_for_libc_at_a_nul() -> None:
+    assert servers("nameserver 93.184.216.34\0\n") == ["93.184.216.34"]
+    assert servers("nameserver 10.0.0.53\0 nameserver x\n\0nameserver 8.8.8.8\n") == ["10.0.0.53"]
+
+
+def test_a_server_ends_at_a_comment() -> None:
+    assert servers("nameserver 10.0.0.53;nameserver 8.8.8.8\nnameserver 10.0.0.54#x\n") == ["10.0.0.53", "10.0.0.54"]
+
+
+def test_what_is_no_address_to_us_is_kept_as_such() -> None:
+    conf = resolv_conf.parse("nameserver dns.google\nnameserver 10.0.0.53\nnameserver ;\n" + "nameserver a\x1bb\n" * 20)
+    assert [str(nameserver.address) for nameserver in conf.nameservers] == ["10.0.0.53"]
+    assert len(conf.unreadable) == 8
+    assert conf.unreadable[0] == "dns.google"
+    assert "\x1b" not in conf.unreadable[1]
+    assert [found.scope for found in nameservers(conf, "x")] == ["private", *["unknown"] * 8]
 
 
 def test_the_zone_of_a_link_local_server_is_kept() -> None:

@@ -69,6 +69,9 @@ def test_an_internal_server_on_another_machine_may_be_asked(address: str) -> Non
         ("64:ff9b::808:808", "public"),
         ("::ffff:8.8.8.8", "public"),
         ("2002:808:808::1", "public"),
+        ("2606:4700::5efe:a14:35", "public"),  # as an ISATAP address of 10.20.0.53: the network goes by the prefix
+        ("2606:4700::200:5efe:a14:35", "public"),
+        ("2001:0:808:808::f5eb:ffca", "public"),  # a Teredo client 10.20.0.53 behind a public server
         ("224.0.0.251", "multicast"),
         ("255.255.255.255", "broadcast"),
         ("198.51.100.1", "documentation"),
@@ -239,6 +242,15 @@ def test_addresses_are_read_from_the_tables_of_the_kernel() -> None:
     table = b"00000000000000000000000000000001 01 80 10 80       lo\nnonsense\n\n"
     assert responder.interface_addresses(table) == {IPv6Address("::1")}
     assert IPv4Address("127.0.0.1") in responder.trie_addresses(procfs.read(os.getpid(), "net/fib_trie"))
+
+
+def test_what_is_only_wrapped_like_an_address_of_this_host_is_another_machine() -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        here = Responders({netns.own_inode(): [os.getpid()]}, FORWARDERS)
+        assert here.find(netns.own_inode(), ip_address("::ffff:127.0.0.1"), port)
+        assert here.find(netns.own_inode(), ip_address("fd00::5efe:7f00:1"), port) is None
 
 
 def test_a_process_root_reads_what_the_process_sees_and_a_mask_as_empty(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airgap_check.kernel import cgroup, netns, procfs
-from airgap_check.names import resolv_conf, vantage
+from airgap_check.names import resolv_conf, root, vantage
 from tests.unit.names.tree import DENIED, Tree
 
 if TYPE_CHECKING:
@@ -129,18 +129,69 @@ def test_elsewhere_than_on_linux_only_our_own_view_is_known(monkeypatch: pytest.
     assert (len(panorama.vantages), len(panorama.failures), panorama.processes) == (1, 1, {})
 
 
-def test_nsswitch_is_read_for_us_and_for_the_subjects(
+def test_nsswitch_is_read_for_us_and_for_runtimes(
     seen: dict[int, tuple[int, int] | OSError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files: dict[str, str | OSError] = {"/etc/nsswitch.conf": "hosts: dns"}
-    monkeypatch.setattr(vantage, "ProcessRoot", lambda _pid: Tree(files))
-    monkeypatch.setattr(vantage, "FolderRoot", lambda _folder: Tree(files))
+    for kind in ("ProcessRoot", "AdministratorsRoot", "FolderRoot"):
+        monkeypatch.setattr(vantage, kind, lambda _where: Tree(files))
     with child() as pid:
         seen[pid] = (7, 8)
-        assert [view.sources.names for view in vantage.survey((), None).vantages] == [("dns",), ("files", "dns")]
-        assert [view.sources.names for view in vantage.survey((8,), None).vantages] == [("dns",), ("dns",)]
+        assert [(view.standing, view.sources.names) for view in vantage.survey((), None).vantages] == [
+            ("own", ("dns",)),
+            ("other", ("files", "dns")),
+        ]
+        panorama = vantage.survey((pid,), None)
+        assert [(view.standing, view.sources.names) for view in panorama.vantages] == [
+            ("own", ("dns",)),
+            ("runtime", ("dns",)),
+        ]
+        assert (panorama.hosts_runtime, panorama.disbelieved) == (False, ())
         files["/etc/nsswitch.conf"] = DENIED
         panorama = vantage.survey((), None)
     (failure,) = panorama.failures
     assert failure == "may not read /etc/nsswitch.conf (Permission denied) where this is read: /etc/resolv.conf"
     assert panorama.vantages[0].sources.names == ("files", "dns")
+
+
+def test_a_runtime_among_us_is_known_and_one_that_vanished_is_not_missed(
+    seen: dict[int, tuple[int, int] | OSError],
+) -> None:
+    with child() as pid:
+        seen[pid] = seen[OWN]
+        panorama = vantage.survey((pid,), None)
+    assert (len(panorama.vantages), panorama.hosts_runtime) == (1, True)
+    del seen[pid]
+    panorama = vantage.survey((pid,), None)
+    assert (len(panorama.vantages), panorama.hosts_runtime, panorama.failures) == (1, False, ())
+
+
+@pytest.mark.parametrize("whose", ["user", "mnt"])
+def test_a_runtime_in_namespaces_that_a_user_made_only_tells_its_name_servers(
+    seen: dict[int, tuple[int, int] | OSError], monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    monkeypatch.setattr(cgroup, "of_process", lambda _pid: None)
+    monkeypatch.setattr(root, "is_made_by_root", lambda _pid, kind: kind != whose)
+    with child() as pid:
+        seen[pid] = FOREIGN
+        panorama = vantage.survey((pid,), None)
+        name = procfs.read(pid, "comm").decode().strip()
+    assert [view.standing for view in panorama.vantages] == ["own", "other"]
+    assert (panorama.disbelieved, panorama.failures) == ((f"process {name}",), ())
+
+
+def test_our_own_namespaces_are_not_a_strangers() -> None:
+    assert root.is_made_by_root(OWN, "user")
+    assert root.is_made_by_root(OWN, "mnt")
+    with pytest.raises(FileNotFoundError):
+        root.is_made_by_root(1 << 22, "mnt")
+
+
+def test_a_proc_that_does_not_know_us_is_said_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(path: str) -> str:
+        raise FileNotFoundError(2, "No such file or directory", path)
+
+    monkeypatch.setattr(os, "readlink", absent)
+    panorama = vantage.survey((), None)
+    assert panorama.vantages == ()
+    assert panorama.failures == ("/proc does not show our own process (No such file or directory): is it mounted?",)

@@ -1,0 +1,47 @@
+"""The wheel alone, far from any checkout: it brings its rules, its types and its command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel, and unpack it where nothing of the checkout is near."""
+    place = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(place), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = place.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(place / "site")
+    return place / "site"
+
+
+def test_a_wheel_finds_its_own_rules(installed: Path, tmp_path: Path) -> None:
+    script = (
+        f"import sys; sys.path.insert(0, {str(installed)!r})\n"
+        "from airgap_check import rulebook; print(rulebook.shipped())\n"
+        "from airgap_check.cli import main; sys.exit(main(['rules', 'check']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    place, said = done.stdout.splitlines()
+    assert place == str(installed / "airgap_check" / "rules")
+    count = len(list((ROOT / "rules").glob("*/*.yaml")))
+    assert said == f"{count} rules: no fault"
+
+
+def test_a_wheel_names_its_command_its_licence_and_that_it_is_typed(installed: Path) -> None:
+    (information,) = installed.glob("*.dist-info")
+    assert "airgap-check = airgap_check.__main__:console" in (information / "entry_points.txt").read_text()
+    assert "Apache License" in (information / "licenses" / "LICENSE").read_text()
+    assert (installed / "airgap_check" / "py.typed").exists()
+    assert not list(installed.glob("tests*"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airgap_check import secret_arguments, secret_strings
+from airgap_check import secret_arguments
 from airgap_check.secret_names import is_secret_name as is_secret_name  # noqa: PLC0414 - redact is where callers ask
 from airgap_check.secret_names import names_a_file
 
@@ -38,12 +38,15 @@ def url(text: str) -> str:
 def command(argv: Sequence[str]) -> str:
     """Return a command line as one printable text without secrets."""
     shown = [printable(argument) for argument in argv]
-    return " ".join(_hide(argument, spans) for argument, spans in zip(shown, secret_arguments.spans(shown), strict=True))
+    return " ".join(
+        _hide(argument, spans) for argument, spans in zip(shown, secret_arguments.spans(shown), strict=True)
+    )
 
 
 def _hide(text: str, spans: Iterable[tuple[int, int]]) -> str:
     """Replace the union of the spans."""
-    pieces, position = [], 0
+    pieces: list[str] = []
+    position = 0
     for begin, end in sorted(spans):
         if end <= max(begin, position):
             continue

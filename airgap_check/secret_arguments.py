@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from airgap_check import secret_strings
@@ -13,23 +14,26 @@ if TYPE_CHECKING:
 
     from airgap_check.secret_strings import Span
 
-_WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*(?:"|\\?\Z)|'[^']*(?:'|\Z)|\\.|\s*+=\s*+|[^\s"'\\]|\\\Z)++""", re.DOTALL)
+_WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*(?:"|\\?\Z)|'[^']*(?:'|\Z)|\\.|\s*+=\s*+|[^\s"'\\]|\\\Z)++|\s++""", re.DOTALL)
 _BLANK_WORD = re.compile(r"\S++")
 _NEXT_OPTION = re.compile(r"\s--?[A-Za-z]")
 _NUMBER_OR_PATH = re.compile(r"[\d:.,/-]*(?:/?(?:tcp|udp))?\Z|[.~]{0,2}/")
 _NAMED = re.compile(r"(--?[A-Za-z0-9_.-]+|[A-Za-z_][A-Za-z0-9_.]*)=")
 _COLON = re.compile(r"(--?|/|)([A-Za-z][A-Za-z0-9_-]{0,60}+):\s*+(?=\S)")
-_HEADERS = frozenset(
-    "authorization proxy-authorization password passwd pass pwd token secret apikey api-key x-api-key x-auth-token "
-    "cookie set-cookie private-token x-vault-token bearer".split()
-)
+_HEADER_NAMES = """
+    authorization proxy-authorization password passwd pass pwd token secret apikey api-key x-api-key x-auth-token
+    cookie set-cookie private-token x-vault-token bearer
+"""
+_HEADERS = frozenset(_HEADER_NAMES.split())
 _HEADER_OPTIONS = frozenset({"-H", "--header", "--proxy-header"})
 _USER_OPTIONS = frozenset({"-u", "-U", "--user", "--proxy-user", "--username"})
 _ANNOUNCE = frozenset({"password", "passwd", "bearer", "basic", "user_pw", "owner_pw"})
-_ANNOUNCE_IN_TEXT = _ANNOUNCE | {"pass", "pwd", "secret", "token", "identified by"}
+_ANNOUNCE_IN_TEXT = _ANNOUNCE | {"pass", "pwd", "secret", "token"}
 _SHELL_OPTION = re.compile(r"-[a-z]{0,4}c\Z")
 _OPERATORS = frozenset({"|", "||", "&&", ";", "&"})
-_READS_SECRET = re.compile(r"sudo\s+(?:-\w+\s+){0,5}-\w*S|--(?:password|passphrase)?-?stdin|chpasswd|passphrase-fd|sshpass")
+_READS_SECRET = re.compile(
+    r"sudo\s+(?:-\w+\s+){0,5}-\w*S|--(?:password|passphrase)?-?stdin|chpasswd|passphrase-fd|sshpass"
+)
 _ORACLE = frozenset({"sqlplus", "impdp", "expdp", "imp", "exp", "sqlldr", "rman", "sqlcl"})
 _LDAP = dict.fromkeys(("ldapsearch", "ldapmodify", "ldapadd", "ldapdelete", "ldapwhoami", "ldappasswd"), "-w -a")
 _SNMP = dict.fromkeys(("snmpwalk", "snmpget", "snmpset", "snmpbulkwalk", "snmptrap"), "-c -A -X")
@@ -37,7 +41,8 @@ _SNMP = dict.fromkeys(("snmpwalk", "snmpget", "snmpset", "snmpbulkwalk", "snmptr
 _SECRET_OPTIONS = {
     program: frozenset(options.split())
     for program, options in {
-        "sshpass": "-p", "redis-cli": "-a", "login": "-p -P", "openssl": "-k -K -pass", "psexec": "-p", **_LDAP, **_SNMP,
+        "sshpass": "-p", "redis-cli": "-a", "login": "-p -P", "openssl": "-k -K -pass", "psexec": "-p",
+        **_LDAP, **_SNMP,
     }.items()
 }  # fmt: skip
 # Single-dash options of other programs (Go's flag package, find, java) which are not -p with a password after it.
@@ -67,8 +72,9 @@ def spans(argv: Sequence[str]) -> Iterator[list[Span]]:
 
 
 def text_spans(text: str) -> list[Span]:
-    """Return where the secrets of a value stand: it may be a connection string, a word or two, an option with a secret."""
-    words = [] if " " in text else _argument(text, set(), is_header=False)
+    """Return where the secrets of a value stand: a connection string, or words with an option."""
+    single = " " not in text and (text.startswith("-") or not _NAMED.match(text))
+    words = _argument(text, set(), is_header=False) if single else []
     return [*words, *secret_strings.spans(text), *_announced(text)]
 
 
@@ -80,9 +86,9 @@ def _announced(value: str) -> Iterator[Span]:
     hidden = 0
     for match in _BLANK_WORD.finditer(value):
         word, begin = match[0], match.start()
-        header = _is_secret_header(before)
-        if begin >= hidden and (header or _follows(before, word) or _announces(before, earlier, word, programs)):
-            option = None if header else _NEXT_OPTION.search(value, begin)
+        to_end = _is_secret_header(before) or _follows(before, word)
+        if begin >= hidden and (to_end or _announces(before, earlier, word, programs)):
+            option = None if to_end else _NEXT_OPTION.search(value, begin)
             hidden = option.start() if option else len(value)
             yield begin, hidden
             if hidden == len(value):
@@ -100,23 +106,23 @@ def _follows(before: str, word: str) -> bool:
 def _shell(line: str) -> Iterator[Span]:
     """Find the secrets of a command line that is one text, by the words a shell would make of it."""
     yield from _piped(line)
-    words = [match.span() for match in _WORD.finditer(line)]
+    words = [match.span() for match in _WORD.finditer(line) if not match[0].isspace()]
     programs: set[str] = set()
     before, earlier, running = "", "", False
     for index, (begin, end) in enumerate(words):
         word = line[begin:end]
         inner = word.strip("\"'") if word[0] in "\"'" else word
-        begin += word.index(inner)
         if before in _OPERATORS or before.endswith(";") or not index:
             programs = _programs(line[first:last] for first, last in words[index : index + 8])
             running = False
         running = running and not word.startswith("-") and word not in _OPERATORS
         if running or _is_secret_header(before) or _announces(before, earlier, inner, programs):
             running = running or (before.startswith("--") and word[0] not in "\"'")
-            yield begin, begin + len(inner)
+            yield begin, end
         elif inner:
             found = [*_argument(inner, programs, is_header=before in _HEADER_OPTIONS), *_announced(inner)]
-            yield from ((begin + first, begin + last) for first, last in found)
+            inset = begin + word.index(inner)
+            yield from ((inset + first, inset + last) for first, last in found)
             running = word.startswith("--") and "=" in word and is_secret_parameter(word.partition("=")[0], inner)
         before, earlier = inner, before
 
@@ -129,7 +135,7 @@ def _piped(line: str) -> Iterator[Span]:
     """Find ``echo secret`` in front of a program that reads one from its standard input."""
     begin = 0
     parts = line.split("|")
-    for part, after in zip(parts, parts[1:], strict=False):
+    for part, after in pairwise(parts):
         echo = re.search(r"(?:echo|printf)\s+", part)
         if echo and _READS_SECRET.search(after):
             yield begin + echo.end(), begin + len(part.rstrip())
@@ -155,18 +161,8 @@ def _announces(before: str, earlier: str, argument: str, programs: set[str]) -> 
         return True
     if earlier == "set" and is_secret_parameter(before.rpartition(":")[2], argument):  # aws configure set, npm config
         return True
-    if before == "login" and "vault" in programs:
-        return not argument.startswith("-")
-    if before in _USER_OPTIONS:
-        return ":" in argument or "%" in argument or ("," in argument and "lftp" in programs)
-    if any(before in _SECRET_OPTIONS.get(program, ()) for program in programs):
+    if _takes_secret(before, argument, programs):
         return True
-    if before in {"-p", "-P"}:
-        return not _NUMBER_OR_PATH.match(argument) or any(name.startswith("mongo") for name in programs)
-    if before in {"-a", "--auth"} and ":" in argument:
-        return bool(programs & {"http", "https", "xh"})
-    if before in {"-b", "--cookie"}:
-        return "=" in argument
     if not before.startswith("-") or "=" in before:
         return before.endswith("=") and is_secret_parameter(before[:-1], argument)
     name = before.lstrip("-").lower()
@@ -175,18 +171,36 @@ def _announces(before: str, earlier: str, argument: str, programs: set[str]) -> 
     return len(name) > 1 and ":" not in name and is_secret_parameter(name, argument)
 
 
+def _takes_secret(option: str, argument: str, programs: set[str]) -> bool:
+    """Tell whether an option of some programs, which means something else to others, has a secret here."""
+    if option in _USER_OPTIONS:
+        return ":" in argument or "%" in argument or ("," in argument and "lftp" in programs)
+    if option in {"-p", "-P"} and not _NUMBER_OR_PATH.match(argument):
+        return True
+    if option in {"-p", "-P"} and any(name.startswith("mongo") for name in programs):
+        return True
+    if option in {"-a", "--auth"} and ":" in argument and programs & {"http", "https", "xh"}:
+        return True
+    if option in {"-b", "--cookie"}:
+        return "=" in argument
+    if option == "login" and "vault" in programs:
+        return not argument.startswith("-")
+    return any(option in _SECRET_OPTIONS.get(program, ()) for program in programs)
+
+
 def _argument(argument: str, programs: set[str], *, is_header: bool) -> list[Span]:
     """Find secrets in one argument by itself: an attached value, a header, or a connection string."""
     end = len(argument)
+    attached = argument[:2]
+    if attached in {"-p", "-P"} and end > 2 and not _is_ordinary(argument):
+        return [(2, end)]
     named = _NAMED.match(argument)
     if named and named.end() < end:
         rest = argument[named.end() :]
         if is_secret_parameter(named[1], rest) or _announces(named[1], "", rest, programs):
             return [(named.end(), end)]
-        return [(named.end() + first, named.end() + last) for first, last in secret_strings.spans(rest)]
-    attached = argument[:2]
-    if attached in {"-p", "-P"} and end > 2 and not _is_ordinary(argument):
-        return [(2, end)]
+        inside = [*secret_strings.spans(rest), *_announced(rest)]
+        return [(named.end() + first, named.end() + last) for first, last in inside]
     if attached in {"-u", "-U"} and (":" in argument or "%" in argument) and not argument.startswith(("-url", "-uri")):
         return [(2, end)]
     name, colon, _ = argument.removeprefix("-H").partition(":")

@@ -41,13 +41,13 @@ _WEBHOOK = re.compile(
     r"api\.telegram\.org/(?:file/)?bot)"
 )
 _KNOWN_TOKEN = re.compile(
-    r"(?<![A-Za-z0-9])(?:eyJ[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{2,}+(?:\.[A-Za-z0-9_-]*+)*+|gh[pousr]_[A-Za-z0-9_]{16,}+|"
+    r"(?<![A-Za-z0-9])(?:eyJ[A-Za-z0-9_-]{5,2000}+\.[A-Za-z0-9_-]{2,}+(?:\.[A-Za-z0-9_-]*+)*+|gh[pousr]_[A-Za-z0-9_]{16,}+|"
     r"github_pat_[A-Za-z0-9_]{16,}+|glpat-[A-Za-z0-9_.-]{8,}+|xox[a-z]-[A-Za-z0-9_-]{8,}+|SG\.[A-Za-z0-9_.-]{8,}+|"
     r"sk[-_](?=[a-z_-]{0,80}+[A-Z0-9])[A-Za-z0-9_-]{8,}+|(?:AKIA|ASIA)[A-Z0-9]{12,}+|npm_[A-Za-z0-9]{30,}+)"
 )
 _ORACLE = re.compile(r"jdbc:oracle:[A-Za-z0-9]{1,10}:", re.IGNORECASE)
 _EASY_CONNECT = re.compile(r"(?:\A|(?<=\s))[\w$#.-]{1,64}+/(?!/)")  # scott/tiger@host:1521/service
-_PGPASS = re.compile(r"(?![0-9A-Fa-f:.]++(?:[\s/%,]|\Z))[^\s:/@]{1,255}+:(?:\d{1,5}+|\*):[^:]{0,64}+:[^:]{1,64}+:")
+_PGPASS = re.compile(r"(?![0-9A-Fa-f:.]++(?:[\s/%,]|\Z))[\w.*-]{1,255}+:(?:\d{1,5}+|\*):[^:]{0,64}+:[^:]{1,64}+:")
 _KEYWORDS = re.compile(r"\s*+(?:[{\[]|[A-Za-z][A-Za-z0-9_. -]{0,40}+=)")
 _PLACES = ("file:", "unix:", "sqlite:", "http+unix:")
 
@@ -76,15 +76,21 @@ def looks_like_token(text: str) -> bool:
 def _pieces(text: str) -> Iterator[tuple[int, int, list[Span]]]:
     """Cut a text before each URL: (end, where to look for assignments from, spans of user info and tokens)."""
     starts = [match.span() for match in _URL_START.finditer(text)]
+    last_at = text.rfind("@")
     first = starts[0][0] if starts else len(text)
-    if starts and _odd_port(text[:first].split("/", maxsplit=1)[0]) and "@" in text and not _ends_name(text, first):
+    if (
+        starts
+        and _odd_port(text[:first].split("/", maxsplit=1)[0])
+        and last_at >= first
+        and not _ends_name(text, first)
+    ):
         yield len(text), 0, _bare_user_info(text, 0, len(text))
         return
     yield first, 0, _bare_user_info(text, 0, first)
     for index, (begin, end) in enumerate(starts):
         stop = starts[index + 1][0] if index + 1 < len(starts) else len(text)
         authority = re.split(r"[/?#]", text[end:stop], maxsplit=1)[0]
-        swallows = stop < len(text) and "@" not in text[end:stop] and _odd_port(authority) and text.find("@", stop) > 0
+        swallows = stop < len(text) and "@" not in text[end:stop] and last_at >= stop and _odd_port(authority)
         if swallows:  # a separator and :// within a password
             stop = len(text)
         resume, found = _after_scheme(text, begin, end, stop)
@@ -101,7 +107,7 @@ def _ends_name(text: str, end: int) -> bool:
 
 
 def _after_scheme(text: str, begin: int, start: int, stop: int) -> tuple[int, list[Span]]:
-    """Find the user info, and where assignments begin. A raw delimiter in a password moves its end to the last ``@``."""
+    """Find the user info, and where assignments begin. A raw delimiter in a password moves its end."""
     scheme, rest = text[begin:start].lower(), text[start:stop]
     authority = re.split(r"[/?#;]" if scheme.startswith("jdbc:") else r"[/?#]", rest, maxsplit=1)[0]
     parameter = _first_parameter(rest)
@@ -172,11 +178,13 @@ def _bare_user_info(text: str, begin: int, end: int) -> list[Span]:
 
 def _last_at(text: str) -> int:
     """Return where to look back from for user info: an ``@`` in the password of a keyword string or of JSON is none."""
-    end = len(text)
-    if _KEYWORDS.match(text):
+    end, at = len(text), text.rfind("@")
+    if at >= 0 and _KEYWORDS.match(text):
         for begin, stop in reversed(list(_assignments(text, 0, end))):
-            if begin <= text.rfind("@", 0, end) < stop:
-                end = begin
+            if at >= stop:
+                break
+            if begin <= at:
+                end, at = begin, text.rfind("@", 0, begin)
     return end
 
 
@@ -186,9 +194,7 @@ def _last_at(text: str) -> int:
 def _assignments(text: str, begin: int, stop: int) -> Iterator[Span]:
     """Find the secret of ``name=value`` and ``"name": value``: up to a well-known parameter, else to the end."""
     position = begin
-    while match := _ASSIGNMENT.search(text, position):
-        if match.start() >= stop:
-            return
+    while match := _ASSIGNMENT.search(text, position, stop):  # without the stop, each piece would search all others
         position = match.end()
         glance = text[position : position + _GLANCE]
         if is_secret_parameter(match[1], glance, first=match.start() == 0):

@@ -1,7 +1,8 @@
-"""Reads the files from which a runtime takes variables: its `.env*` files, and those that the interpreter's options name."""
+"""Reads the files from which a runtime takes variables: `.env*`, and what the interpreter's options name."""
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,10 +40,10 @@ def working_directory(pid: int) -> str | None:
     directory = os.readlink(f"/proc/{pid}/cwd")
     if root != "/":
         if directory != root and not directory.startswith(f"{root}/"):
-            raise FileNotFoundError(None, "its working directory is outside of its root")
+            raise OSError(errno.EXDEV, "its working directory is outside of its root")
         directory = directory[len(root) :] or "/"
     if not directory.startswith("/"):
-        raise FileNotFoundError(None, "its working directory cannot be reached")
+        raise OSError(errno.EXDEV, "its working directory cannot be reached")
     return None if directory.endswith(_DELETED) and not _is_at(pid, directory) else directory
 
 
@@ -108,9 +109,9 @@ class Reader:
         options = product.env_files(seen.argv)
         try:
             directory = working_directory(seen.thread)
+        except (FileNotFoundError, ProcessLookupError):  # the process has vanished
+            return []
         except OSError as error:
-            if procfs.is_zombie(seen.pid):
-                return []
             self._fail(f"the working directory of {_title(seen)}: {error.strerror}")
             return None
         if directory is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_HINT = re.compile(rb"pass|secret|token|key|credential|authorization|://|\0-p|\0-u", re.IGNORECASE)
+_HINT = re.compile(rb"pass|secret|token|key|credential|authorization|://|\0-p|\0-u|sqlplus|impdp|expdp", re.IGNORECASE)
 _SECRETS = (
     "password", "passwd", "passphrase", "secret", "token", "credential", "credentials", "apikey", "api-key",
     "auth-key", "access-key", "secret-key", "private-key",
@@ -23,6 +23,8 @@ _ELSEWHERE = ("/", "./", "../", "~/", "@", "-", "$", "{", "<", "env:", "file:", 
 _OPTION = re.compile(r"--?[A-Za-z][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"(?:-H|--header=|--proxy-header=)?\s*(?:proxy-)?authorization:\s*\S", re.IGNORECASE)
+_ORACLE = frozenset({"sqlplus", "impdp", "expdp", "sqlldr", "rman"})
+_ORACLE_LOGIN = re.compile(r"[A-Za-z][\w$#]*+/[^/@]")
 _MYSQL = re.compile(r"(?:mysql|mariadb)[a-z-]*")
 
 
@@ -51,6 +53,8 @@ def _exposed(argv: Sequence[str]) -> Iterator[str]:
             yield "URL"
         elif _HEADER.match(word):
             yield "Authorization"
+        elif program in _ORACLE and _ORACLE_LOGIN.match(word):
+            yield "login"
         elif _is_attached(program, word) or _is_announced(program, word, value):
             yield word[:2]
 
@@ -81,4 +85,6 @@ def _is_attached(program: str, word: str) -> bool:
 def _is_announced(program: str, word: str, value: str) -> bool:
     if program == "sshpass" and word == "-p":
         return _is_secret(value)
+    if program == "lftp" and word in {"-u", "--user"}:
+        return _is_secret(value.partition(",")[2])
     return program == "curl" and word in {"-u", "--user", "-U", "--proxy-user"} and bool(value.partition(":")[2])

@@ -25,10 +25,14 @@ def plain(packed: bytes) -> bytes:
 
 
 class TcpDirection:
-    """Decides for the TCP sockets of one network namespace."""
+    """Decides for the TCP sockets of one network namespace.
 
-    def __init__(self, rows: Iterable[Row], ephemeral: range) -> None:
-        self._ephemeral = ephemeral
+    ``ephemeral`` is its own range of ports, ``initial`` the initial namespace's. Who is root in a namespace sets its
+    range as he likes after he has connected, so that a port counts as a caller's only where both say so.
+    """
+
+    def __init__(self, rows: Iterable[Row], ephemeral: range, initial: range) -> None:
+        self._ephemeral, self._initial = ephemeral, initial
         self._ends: set[tuple[bytes, int]] = set()
         for row in rows:
             if row.state == LISTEN:
@@ -47,9 +51,10 @@ class TcpDirection:
             return "outbound"
         if local_port in self._ports and self._listens(plain(local), local_port):
             return "inbound"
-        if local_port in self._ephemeral:
+        if local_port in self._ephemeral or local_port in self._initial:
             return "outbound"
-        return "inbound" if remote_port in self._ephemeral and local_port not in _RPC_CLIENT else "unknown"
+        called = remote_port in self._ephemeral and remote_port in self._initial and local_port not in _RPC_CLIENT
+        return "inbound" if called else "unknown"
 
     def _listens(self, local: bytes, port: int) -> bool:
         return (local, port) in self._ends or (_ANY4 if len(local) == 4 else _ANY6, port) in self._ends

@@ -66,10 +66,10 @@ def collect(inventory: Inventory, wants_owner: Callable[[Connection], bool], dea
     counts: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
     counts["namespaces"] = len(inventory.namespaces)
     found: Counter[Connection] = Counter()
-    late = False
+    late, initial = False, inventory.initial_ports()
     for sockets in inventory.namespaces:
         peers = Peers(sockets, inventory)
-        groups = _grouped(sockets, peers, counts)
+        groups = _grouped(sockets, peers, initial, counts)
         groups.update(_raw_groups(sockets, counts))
         for key, inodes in groups.items():
             group = Group._make(key)
@@ -94,14 +94,14 @@ def collect(inventory: Inventory, wants_owner: Callable[[Connection], bool], dea
     )
 
 
-def _grouped(sockets: NamespaceSockets, peers: Peers, counts: Counter[str]) -> Groups:
+def _grouped(sockets: NamespaceSockets, peers: Peers, initial: range, counts: Counter[str]) -> Groups:
     """Group the sockets with ports: what they share -> their inodes. The hot loop: a microsecond a socket."""
     groups: Groups = {}
     loopback = time_wait = 0
     for table in _WITH_PORTS:
         rows = sockets.tables.get(table, [])
         ephemeral = sockets.ephemeral
-        direction_of = (TcpDirection if table == "tcp" else UdpDirection)(rows, ephemeral).of
+        direction_of = (TcpDirection(rows, ephemeral, initial) if table == "tcp" else UdpDirection(rows, ephemeral)).of
         waiting = 0
         for _, state, local, local_port, remote, remote_port, uid, inode, _, cgroup, _ in rows:
             if state in {LISTEN, CLOSE}:

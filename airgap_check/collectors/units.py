@@ -1,12 +1,14 @@
 """Reads the environments that systemd's unit files and drop-ins give to services.
 
-Source: systemd.unit(5) for the folders and who overrides whom, systemd.exec(5) for the directives. Specifiers are not
-expanded, instances of templates are not told apart, and a drop-in for all units stands for itself.
+Source: systemd.unit(5) for the folders and who overrides whom, systemd.exec(5) for the directives. A specifier that
+depends on the instance stands for any text, instances of templates are not told apart, and a drop-in for all units
+stands for itself.
 """
 
 from __future__ import annotations
 
 import errno
+import fnmatch
 import glob
 import os
 import stat
@@ -28,6 +30,11 @@ FOLDERS = (  # a file in an earlier one hides its namesakes in the later ones
 _TYPES = (".service", ".socket", ".mount", ".swap")
 _SECTIONS = frozenset({"Service", "Socket", "Mount", "Swap"})
 _LIMIT = 1 << 20
+_FILES = 1024  # that one EnvironmentFile= may name by a pattern
+_BLIND = (
+    "of systemd, not read: user units, DefaultEnvironment=, PassEnvironment=, environment.d and /etc/environment, "
+    "credentials, and what a shell in ExecStart= assigns"
+)
 
 
 class Given(NamedTuple):
@@ -58,7 +65,7 @@ def read(root: str = "") -> Reading:
         for unit in sorted({*fragments, *drop_ins})
         for found in reader.environment(unit, [*fragments.get(unit, ()), *_in_order(drop_ins.get(unit, {}))])
     ]
-    return Reading(given, reader.files, reader.failures, reader.blind)
+    return Reading(given, reader.files, reader.failures, [_BLIND] if reader.files else [])
 
 
 def _in_order(drop_ins: dict[str, str]) -> Iterable[str]:
@@ -71,7 +78,6 @@ class _Reader:
         self._folders = {os.path.realpath(root + folder): folder for folder in reversed(FOLDERS)}
         self.files = 0
         self.failures: list[str] = []
-        self.blind: list[str] = []
 
     def find(self) -> tuple[dict[str, list[str]], dict[str, dict[str, str]]]:
         """Return the file of each unit, and the drop-ins of each unit by name; whoever is first hides the rest."""
@@ -102,17 +108,25 @@ class _Reader:
         """Tell whether a unit is another name of one that is read anyway (or masked, which reads as empty)."""
         if not entry.is_symlink():
             return False
-        target = os.path.realpath(entry.path)
+        try:  # not os.path.realpath(): the link may lead to a network file system that has died
+            located = foreign_path.locate(os.getpid(), os.path.abspath(entry.path))
+        except OSError:
+            return False
+        try:
+            target = os.readlink(f"/proc/self/fd/{located}")
+        finally:
+            os.close(located)
         return os.path.dirname(target) in self._folders and os.path.basename(target) != entry.name
 
     def environment(self, unit: str, paths: Iterable[str]) -> list[Given]:
         """Return the variables of one unit after every override, in the order of their names."""
         assigned: dict[str, Given] = {}
+        executed: dict[str, Given] = {}
         files: list[str] = []
         unset: list[str] = []
         for path in paths:
             text = self._unit_text(path)
-            for directive in unit_file.directives(text) if "Environment" in text else ():
+            for directive in unit_file.directives(text) if "Environment" in text or "env" in text else ():
                 if directive.section not in _SECTIONS:
                     continue
                 if directive.key == "Environment":
@@ -121,38 +135,71 @@ class _Reader:
                     files = [*files, directive.value] if directive.value else []
                 elif directive.key == "UnsetEnvironment":
                     unset = [*unset, *unit_file.words(directive.value)] if directive.value else []
-        for pattern in files:
-            for path in self._expand(unit, pattern):
-                for name, value, line in unit_file.environment_file(self._text(path)):
-                    assigned[name] = Given(unit, name, value, path, line)
-        return [
+                elif directive.key == "ExecStart":
+                    _assign(executed, unit, path, directive, unit_file.env_arguments(directive.value))
+        of_instances = self._assign_files(assigned, unit, files)
+        kept = [
             given
-            for name, given in sorted(assigned.items())
-            if name not in unset and f"{name}={given.value}" not in unset
+            for given in (*assigned.values(), *of_instances)
+            if given.name not in unset and f"{given.name}={given.value}" not in unset
         ]
+        kept = [given for given in kept if given.name not in executed]
+        return sorted([*kept, *executed.values()], key=lambda given: (given.name, given.path))
 
-    def _expand(self, unit: str, pattern: str) -> list[str]:
-        """Return the files that an EnvironmentFile= names; a leading minus means that it may be missing."""
-        path = pattern.removeprefix("-")
-        for specifier, meaning in (("%n", unit), ("%N", unit.rpartition(".")[0]), ("%p", unit.rpartition(".")[0])):
-            path = path.replace(specifier, meaning) if "@" not in unit else path
-        if "%" in path:
-            self.blind.append(f"EnvironmentFile={printable(pattern)} of {printable(unit)}: specifiers are not expanded")
+    def _assign_files(self, assigned: dict[str, Given], unit: str, patterns: Iterable[str]) -> list[Given]:
+        """Assign what files give, and return apart what files of single instances give: they override nobody else's."""
+        of_instances: list[Given] = []
+        for pattern in patterns:
+            path, per_instance = unit_file.expanded(pattern.removeprefix("-"), unit)
+            if per_instance and not path.startswith("/"):
+                self.failures.append(f"EnvironmentFile={printable(pattern)} of {printable(unit)}: can be anywhere")
+                continue
+            for found in self._matches(path) if glob.has_magic(path) else [path]:
+                for name, value, line in unit_file.environment_file(self._text(found)):
+                    given = Given(unit, name, value, found, line)
+                    if per_instance:
+                        of_instances.append(given)
+                    else:
+                        assigned[name] = given
+        return of_instances
+
+    def _matches(self, pattern: str) -> list[str]:
+        """Return what a pattern matches, sorted; unlike `glob` it does not walk into a network file system."""
+        found = [""]
+        for part in pattern.split("/")[1:]:
+            if glob.has_magic(part):
+                found = [f"{folder}/{name}" for folder in found for name in self._names(folder, part)]
+            else:
+                found = [f"{folder}/{part}" for folder in found]
+            if len(found) > _FILES:
+                self.failures.append(f"{printable(pattern)}: more than {_FILES} files")
+                return []
+        return sorted(found)
+
+    def _names(self, folder: str, part: str) -> list[str]:
+        try:
+            names = procfs.names_in_root(os.getpid(), f"{self._root}{folder}/", _FILES)
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        if not glob.has_magic(path):
-            return [path]
-        return sorted(found.removeprefix(self._root) for found in glob.glob(self._root + path))
+        except OSError as error:
+            self.failures.append(f"{printable(folder)}: {error.strerror}")
+            return []
+        hidden = part.startswith(".")
+        return [name for name in names if fnmatch.fnmatchcase(name, part) and name.startswith(".") == hidden]
 
     def _unit_text(self, path: str) -> str:
         """Return a unit file; only root can put one there, so it is opened as any file, but never waited for."""
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            descriptor = os.open(self._root + path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            descriptor = os.open(self._root + path, flags)
         except OSError as error:
-            if error.errno not in {errno.ENOENT, errno.ELOOP}:
+            if error.errno == errno.ELOOP:  # a link, or masked by a link to /dev/null
+                return self._text(path)
+            if error.errno != errno.ENOENT:
                 self.failures.append(f"{path}: {error.strerror}")
             return ""
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # masked by a link to /dev/null
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return ""
             self.files += 1
             data = os.read(descriptor, _LIMIT + 1)
@@ -163,23 +210,32 @@ class _Reader:
             os.close(descriptor)
 
     def _text(self, path: str) -> str:
-        """Return a file that a unit names: anybody's file may be named there."""
+        """Return a file that a unit names, or a link that stands for a unit: anybody's file may be named there."""
         try:
             text = procfs.read_in_root(os.getpid(), self._root + path, _LIMIT).decode(errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return ""
         except OSError as error:
-            if not (isinstance(error, foreign_path.RefusedFileError) and path == "/dev/null"):
+            if not self._is_null(path):
                 self.failures.append(f"{path}: {error.strerror}")
             return ""
         self.files += 1
         return text
 
+    def _is_null(self, path: str) -> bool:
+        """Tell whether a path is, or directly leads to, /dev/null: the documented way to mask something."""
+        try:
+            return path == "/dev/null" or os.readlink(self._root + path) == "/dev/null"
+        except OSError:
+            return False
 
-def _assign(assigned: dict[str, Given], unit: str, path: str, directive: unit_file.Directive) -> None:
+
+def _assign(
+    assigned: dict[str, Given], unit: str, path: str, directive: unit_file.Directive, words: Iterable[str] | None = None
+) -> None:
     if not directive.value:
         assigned.clear()
-    for word in unit_file.words(directive.value):
+    for word in unit_file.words(directive.value) if words is None else words:
         name, equals, value = word.partition("=")
         if equals:
             assigned[name] = Given(unit, name, value, path, directive.line)

@@ -74,6 +74,11 @@ class Inventory(NamedTuple):
                 return sockets.addresses, sockets.broadcasts
         return frozenset(), frozenset()
 
+    def initial_ports(self) -> range:
+        """Return the ephemeral ports of the initial namespace; the kernel's default where that was not read."""
+        own = (sockets.ephemeral for sockets in self.namespaces if sockets.namespace.inode == self.initial)
+        return next(own, _DEFAULT_PORTS)
+
 
 def take(found: tuple[list[Namespace], list[str]], deadline: float | None) -> Inventory:
     """Take stock of the namespaces that `netns.discover` found, and of those that only an open socket holds.

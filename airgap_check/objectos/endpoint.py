@@ -40,10 +40,12 @@ _WEB = frozenset({"http", "https", "ws", "wss", "ftp"})
 _HOST_PARAMETERS = frozenset({"host", "hostaddr", "server", "servername", "endpoint", "endpoint_url", "syncurl"})
 _FILES = (".db", ".sqlite", ".sqlite3", ".json", ".sock", ".mjs", ".js")
 _SCHEME = re.compile(r"((?:r2dbc:|jdbc:)?[A-Za-z][A-Za-z0-9+._-]{0,40}):")
-_NEXT_URL = re.compile(r"[,;\s|]+(?=(?:jdbc:)?[A-Za-z][A-Za-z0-9+._-]{0,40}://)")
+_NEXT_URL = re.compile(r"(?<![,;\s|])[,;\s|]++(?=(?:jdbc:)?[A-Za-z][A-Za-z0-9+._-]{0,40}://)")
 _LABEL = re.compile(r"\w(?:[\w-]{0,61}\w)?\Z")
-_ANNOUNCED = re.compile(r"(?:\A|[\s,;])-{0,2}(?:pass|password|passwd|pwd|bearer|basic|token|secret)(?:[\s=]|:(?!//))", re.IGNORECASE)
-_PGPASS = re.compile(r"(?![0-9A-Fa-f:.]++(?:[\s/%,]|\Z))([^\s:/@]{1,255}+:\d{1,5}+):[^:]{0,64}+:[^:]{1,64}+:")
+_ANNOUNCED = re.compile(
+    r"(?:\A|[\s,;])-{0,2}(?:pass|password|passwd|pwd|bearer|basic|token|secret)(?:[\s=]|:(?!//))", re.IGNORECASE
+)
+_PGPASS = re.compile(r"(?![0-9A-Fa-f:.]++(?:[\s/%,]|\Z))([\w.-]{1,255}+:\d{1,5}+):[^:]{0,64}+:[^:]{1,64}+:")
 
 
 def parse(text: str, *, port: int | None = None) -> tuple[Endpoint, ...]:

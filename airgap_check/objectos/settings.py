@@ -96,9 +96,7 @@ _OFF_IN_GENERAL = frozenset({"off", "none", "disabled", "false"})
 _NO_WORDS = "false 0 no n f null nil undefined disable unset empty offline never nowhere blank airgap airgapped void"
 _LOOK_ALIKES = _OFF | frozenset(_NO_WORDS.split())
 # String.prototype.trim() of ECMAScript, which is what the product uses; Python's strip() takes other characters.
-JS_BLANK = (
-    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
-)
+JS_BLANK = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
 JS_BLANK += "\u205f\u3000\ufeff"
 
 

@@ -1,6 +1,7 @@
 """Reads the two formats in which systemd keeps environments: unit files, and the files that EnvironmentFile= names.
 
-Sources: systemd.syntax(7), systemd.exec(5), systemd's extract-word.c and env-file.c. Specifiers (%i ...) stay as typed.
+Sources: systemd.syntax(7), systemd.exec(5), systemd's extract-word.c and env-file.c. Specifiers (%i ...) in values stay
+as typed.
 """
 
 from __future__ import annotations
@@ -105,6 +106,48 @@ def _escape(value: str, position: int) -> tuple[str, int]:
         if code < 0x110000:
             return chr(code), numbered.end()
     return "\\", position
+
+
+_SPECIFIERS = {
+    "%": "%", "t": "/run", "S": "/var/lib", "C": "/var/cache", "L": "/var/log", "E": "/etc", "h": "/root",
+    "T": "/tmp", "V": "/var/tmp",  # noqa: S108  (what the manual says they mean; nothing is made there)
+    "u": "root", "U": "0", "g": "root", "G": "0",
+}  # fmt: skip
+
+
+def expanded(path: str, unit: str) -> tuple[str, bool]:
+    """Return a path with the specifiers of the system manager replaced, and whether one of them was any text.
+
+    That one becomes a ``*``: the instance of a template, the host's name. Source: systemd.unit(5), "Specifiers".
+    """
+    stem, dot, _ = unit.rpartition(".")
+    prefix, at, instance = stem.partition("@")
+    known = dict(_SPECIFIERS)
+    if dot:
+        known["p"] = prefix
+    if instance or (dot and not at):
+        known |= {"n": unit, "N": stem, "i": instance}
+        if "-" not in instance and "\\" not in instance:
+            known["I"] = instance
+    any_text = any(letter not in known for letter in re.findall("%(.)", path))
+    return re.sub("%(.)", lambda found: known.get(found[1], "*"), path), any_text
+
+
+def env_arguments(command: str) -> list[str]:
+    """Return the assignments of an ExecStart= that begins with env(1): ``/usr/bin/env A=1 -u B program``."""
+    program, *rest = words(command) or [""]
+    if program.lstrip("@-:+!|").rpartition("/")[2] != "env":
+        return []
+    found = []
+    while rest and (rest[0].startswith("-") or "=" in rest[0]):
+        word = rest.pop(0)
+        if word in {"-u", "-C", "--unset", "--chdir"}:
+            del rest[:1]
+        elif word in {"-S", "--split-string"} and rest:
+            rest[:1] = rest[0].split()
+        elif not word.startswith("-"):
+            found.append(word)
+    return found
 
 
 _ENV_LINE = re.compile(r"[ \t\r]*+([^\n=#;][^\n=]*+)=[ \t\r]*+")

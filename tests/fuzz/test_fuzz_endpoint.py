@@ -69,3 +69,17 @@ def test_every_address_is_found_in_every_form(address: IPv4Address | IPv6Address
     for text in texts:
         end = endpoint.parse(text)[-1]
         assert end == stated(address, port)
+
+
+@given(st.text("abcXYZ019-._~!$&'()*+=@:/?#;,% ", max_size=12), st.sampled_from(["Bearer", "Basic", "user u pass"]))
+def test_no_endpoint_comes_from_what_is_announced_as_a_secret(text: str, announcement: str) -> None:
+    secret = f"zq7{text}7qz"
+    for written in (
+        f"{announcement} {secret}",
+        f"db.example --password {secret}",
+        f"host=db.example user=u password={secret}",
+        f"db.example:5432:app:u:{secret}",
+        f"jdbc:sqlserver://db.example;user=u;password={secret}",
+        f"postgres://db.example/app?user=u&password={secret}",
+    ):
+        assert not [end for end in endpoint.parse(written) if end.name and ("zq7" in end.name or "7qz" in end.name)]

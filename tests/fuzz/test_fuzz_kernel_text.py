@@ -67,7 +67,8 @@ def test_any_cgroup_path_is_a_printable_workload_or_none(path: str) -> None:
         assert workload.name
         assert workload.id.isprintable()
         assert workload.name.isprintable()
-        assert workload.pod is None or set(workload.pod) <= set("0123456789abcdef-")
+        assert workload.pod is None or workload.pod.isprintable()
+        assert workload.pod is None or set(workload.pod.rpartition("/")[2]) <= set("0123456789abcdef-")
 
 
 @given(st.text(max_size=200))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 
 from hypothesis import given
@@ -66,6 +67,68 @@ def test_no_secret_argument_survives(secret: str, word: str, name: str) -> None:
         ["bash", "-c", f'{name.replace("-", "_")}="{word} {secret}" {word} --{name} "{secret}"'],
     ):
         assert secret not in redact.command(argv)
+
+
+# Every printable character; a blank or a quote only where a text is one value, or quoted as a whole.
+_RAW = st.text(string.punctuation.replace("$", "") + string.ascii_letters + string.digits, min_size=4, max_size=20)
+_RAW_SECRET = _RAW.map(lambda text: f"zQ7{text}Zq7")
+_BLANK_SECRET = st.tuples(_RAW, _RAW).map(lambda pair: f"zQ7{pair[0]} {pair[1]}Zq7")
+_MARK = re.compile("zQ7|Zq7")
+
+
+def _leaks(shown: str) -> bool:
+    """Tell whether either end of a secret is still there."""
+    return _MARK.search(shown) is not None
+
+
+@given(_RAW_SECRET | _BLANK_SECRET, st.sampled_from(["postgres", "redis", "amqp", "https", "sentry", "sqlserver"]))
+def test_no_character_in_a_password_saves_either_end_of_it(secret: str, scheme: str) -> None:
+    for text in (
+        f"{scheme}://u:{secret}@db.example:5432/app?x=y",
+        f"{scheme}://u:1/{secret}@db/app",
+        f"{scheme}://u:a://{secret}@db/app",
+        f"{scheme}://:{secret}@db",
+        f"u:{secret}@tcp(db.example:3306)/app",
+        f"u:{secret}@db.example:5432/app",
+        f"jdbc:oracle:thin:u/{secret}@db.example:1521:sid",
+        f"jdbc:sqlserver://db.example;user=u;password={secret}",
+        f"{scheme}://db.example/app?user=u&password={secret}",
+        f"{scheme}://db.example:5432/app?authToken={secret}",
+        f"Server=db.example;User Id=u;Password={secret};Database=a",
+        f"host=db.example user=u password={secret} dbname=a",
+        f'{{"host":"db.example","password":"{secret}"}}',
+        f"db.example:5432:app:u:{secret}",
+        f"user u pass {secret}",
+        f"Bearer {secret}",
+        f"Authorization: Basic {secret}",
+    ):
+        assert not _leaks(redact.value("OS_X_URL", text)), text
+        assert not _leaks(redact.command(["node", text])), text
+        assert not _leaks(redact.command(["node", "--url", text])), text
+        assert not _leaks(redact.command(["node", f"--url={text}"])), text
+
+
+@given(_RAW_SECRET | _BLANK_SECRET)
+def test_no_character_in_an_argument_saves_either_end_of_it(secret: str) -> None:
+    for argv in (
+        ["node", "--password", secret],
+        ["node", f"--password={secret}"],
+        ["node", f"--password:{secret}"],
+        ["node", f"DB_PASSWORD={secret}"],
+        ["mysql", f"-p{secret}"],
+        ["sqlplus", f"scott/{secret}@db"],
+        ["impdp", f"u/{secret}@db"],
+        ["http", "h", f"Authorization:Bearer {secret}"],
+        ["http", "h", f"Authorization:{secret}"],
+        ["http", "-a", f"u:{secret}", "h"],
+        ["curl", "-b", f"session={secret}", "h"],
+        ["curl", "-u", f"u:{secret}", "h"],
+        ["lftp", "-u", f"user,{secret}", "h"],
+        ["htpasswd", "-b", "f", "u", secret],
+        ["chpasswd", f"u:{secret}"],
+        ["aws", "configure", "set", "aws_secret_access_key", secret],
+    ):
+        assert not _leaks(redact.command(argv)), argv
 
 
 @given(st.text(), st.text())

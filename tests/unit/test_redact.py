@@ -75,9 +75,45 @@ def test_credentials_leave_a_connection_string(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("jdbc:sqlserver://db.x;user=u;password=P@ss", "jdbc:sqlserver://db.x;user=u;password=<redacted>"),
+        ("postgres://db.x:5432/app?user=u&password=P@ss", "postgres://db.x:5432/app?user=u&password=<redacted>"),
+        ("libsql://db.x?authToken=ab@cd", "libsql://db.x?authToken=<redacted>"),
+        ('{"host":"db.x","password":"P@ss"}', '{"host":"db.x","password":<redacted>'),
+        ("Server=tcp:db.x,1433;Password=P@ss;Database=x", "Server=tcp:db.x,1433;Password=<redacted>;Database=x"),
+        ("https://u:#p@host/x", "https://<redacted>@host/x"),
+        ("https://u:1234/p@host/x", "https://<redacted>@host/x"),
+        ("https://u:?p@host/x", "https://<redacted>@host/x"),
+        ("https://u:/p@host/x", "https://<redacted>@host/x"),
+        ("https://to/ken@host/x", "https://<redacted>@host/x"),
+        ("sentry://to/ken@s.x/1", "sentry://<redacted>@s.x/1"),
+        ("postgres://u:a://b@h/x", "postgres://<redacted>@h/x"),
+        ("postgres://u:a,b://c@h/x", "postgres://<redacted>@h/x"),
+        ("u:a b@tcp(h:1)/d", "<redacted>@tcp(h:1)/d"),
+        ("u:a://b@tcp(h:1)/d", "<redacted>@tcp(h:1)/d"),
+        ("jdbc:oracle:thin:u/a b@h:1521:sid", "jdbc:oracle:thin:<redacted>@h:1521:sid"),
+        ("scott/tiger@db.x:1521/svc", "<redacted>@db.x:1521/svc"),
+        ("http://x/?token=a&b#c", "http://x/?token=<redacted>"),
+        ("db.x:5432:app:u:p@w", "<redacted>"),
+        ("db.x:5432:app:u:pw", "db.x:5432:app:u:<redacted>"),
+        ("host=h password=a b dbname=x", "host=h password=<redacted> dbname=x"),
+        ("user u pass a b", "user u pass <redacted>"),
+        ("Bearer a b", "Bearer <redacted>"),
+        ("https://hooks.slack.com/services/T0/B0/p", "https://hooks.slack.com/services/T0/B0/<redacted>"),
+        ("x ghp_0123456789abcdef0123 y", "x <redacted> y"),
+    ],
+)
+def test_a_delimiter_in_a_secret_does_not_save_the_rest_of_it(text: str, shown: str) -> None:
+    assert redact.value("OS_X_URL", text) == shown
+
+
+@pytest.mark.parametrize(
     "text",
     [
-        "https://h.example/x?y=a@b", "http://h.example/@scope/x", "registry/app:1.2@sha256:0123abcd", "file:/srv/data.db",
+        "https://h.example/x?y=a@b", "2001:0:fffb:0:1::", "node_modules/foo@1.2.3", "git@github.com:org/repo.git",
+        "--max-old-space-size=4096 --require dd-trace/init", "redis://h1:1, redis://h2:2",
+        "http://h.example/@scope/x", "registry/app:1.2@sha256:0123abcd", "file:/srv/data.db",
         "key-server:8443",
         "https://key-server.bank.example:8443/a", "http://${HOST}:${PORT}/x", "h1:9092,h2:9093",
         "plain text, with commas",
@@ -99,6 +135,12 @@ def test_what_is_no_secret_stays(text: str) -> None:
         "node app --db postgres://u:hunter2@h/d", "unzip -P hunter2 x.zip", "app --api-key=hunter2",
         "mysqladmin password hunter2",
         "ldapsearch -w hunter2", "smbclient -U user%hunter2 //h/s",
+        "sqlplus scott/hunter2@db", "sqlplus scott/hunter2", "impdp u/hunter2@db", "http h Authorization:hunter2",
+        "app --password:hunter2", "app /password:hunter2", "curl -b session=hunter2 h", "lftp -u user,hunter2 h",
+        "http -a u:hunter2 h", "htpasswd -b f u hunter2", "chpasswd u:hunter2", "openssl enc -k hunter2",
+        "aws configure set aws_secret_access_key hunter2", "snmpwalk -c hunter2 h", "vault login hunter2",
+        "x eyJhbGciOi.hunter2.sig", "x ghp_hunter2Xy0123456789", "x glpat-hunter2Xy", "x xoxb-hunter2Xy",
+        "x SG.hunter2Xy", "x sk-hunter2Xy0123456789",
     ],
 )  # fmt: skip
 def test_secrets_leave_a_command_line(command: str) -> None:
@@ -122,6 +164,11 @@ def test_secrets_leave_a_command_line(command: str) -> None:
         ["mysqld --password=hunter2 --port=3"],
         ["curl", "-d", '{"password": "a hunter2 b"}', "h"],
         ["x", "--password", "-hunter2"],
+        ["http", "x", "Authorization:Bearer hunter2"],
+        ["node --password a hunter2"],
+        ["node --password=a hunter2 --port 3"],
+        ["sh", "-c", "echo hunter2 | sudo -S x"],
+        ["sh", "-c", "echo u:hunter2 | chpasswd"],
     ],
 )
 def test_secrets_leave_arguments_with_blanks(argv: list[str]) -> None:
@@ -133,7 +180,8 @@ def test_secrets_leave_arguments_with_blanks(argv: list[str]) -> None:
     [
         "prog -proto tcp -port 80 -pid 3 -path /x", "ssh -p 22 h", "docker run -p 80:80 --name x img", "mkdir -p /a/b",
         "node --key-file /etc/x.pem --password-file=/run/s", "x --no-password -u root",
-        "docker login --password-stdin registry",
+        "docker login --password-stdin registry", "docker run -v /keys:/keys:ro img", "npx foo/bar@latest",
+        "tar -b 20 -c x", "app --host db.x --port 5432 --database app", "aws configure set region eu",
     ],
 )  # fmt: skip
 def test_ordinary_command_lines_stay(command: str) -> None:

@@ -27,6 +27,9 @@ from airgap_check.collectors.command_line import exposed, may_expose
         ("sshpass -p hunter2 ssh h", "-p"),
         ("sshpass -phunter2 ssh h", "-p"),
         ("curl -u a:hunter2 http://h", "-u"),
+        ("lftp -u a,hunter2 h", "-u"),
+        ("sqlplus scott/hunter2@db", "login"),
+        ("impdp u/hunter2@db full=y", "login"),
     ],
 )
 def test_a_secret_is_named(line: str, name: str) -> None:

@@ -24,11 +24,23 @@ def row(state: int, local: str, port: int, *, v6only: bool = False) -> Row:
 
 
 def tcp(listener: Row | None, local: str, port: int, remote_port: int, state: int = ESTABLISHED) -> Direction:
-    return TcpDirection([listener] if listener else [], EPHEMERAL).of(state, packed(local), port, remote_port)
+    direction = TcpDirection([listener] if listener else [], EPHEMERAL, EPHEMERAL)
+    return direction.of(state, packed(local), port, remote_port)
 
 
 def udp(server: Row | None, port: int, remote_port: int) -> Direction:
     return UdpDirection([server] if server else [], EPHEMERAL).of(ESTABLISHED, packed("10.0.0.1"), port, remote_port)
+
+
+@pytest.mark.parametrize(
+    ("port", "remote_port", "direction"),
+    [(50000, 8443, "outbound"), (8450, 443, "outbound"), (700, 8443, "unknown"), (2000, 50000, "unknown")],
+)
+def test_a_port_range_of_ones_own_makes_no_caller_of_a_server(
+    port: int, remote_port: int, direction: Direction
+) -> None:
+    ours = TcpDirection([], range(8400, 8501), EPHEMERAL)
+    assert ours.of(ESTABLISHED, packed("10.0.0.1"), port, remote_port) == direction
 
 
 def test_whoever_sends_a_syn_calls_even_from_a_port_he_listens_on() -> None:

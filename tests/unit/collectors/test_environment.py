@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airgap_check.collectors import environment, process_environment, runtimes
+from airgap_check.collectors import assigned_files, environment, process_environment, runtimes
 from airgap_check.evidence import Evidence, Runtime, Setting
 from airgap_check.kernel import procfs
 from tests.unit.collectors.planted_process import planted, script
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 NO_UNITS = "/nonexistent"
+ME = os.getpid()
 
 
 def _collect(*pids: int) -> Evidence:
@@ -306,8 +307,23 @@ def test_without_proc_the_evidence_is_partial(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(procfs, "pids", missing)
     evidence = environment.collect(None)
-    assert evidence.status == "partial"
+    assert evidence.status == "unavailable"
     assert "No such file" in evidence.reason
+
+
+@pytest.mark.parametrize("us", [None, "1"])
+def test_a_proc_of_another_pid_namespace_makes_the_evidence_unavailable(
+    us: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def readlink(_: str) -> str:
+        if us is None:
+            raise FileNotFoundError(2, "No such file or directory")
+        return us
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    evidence = environment.collect(None)
+    assert evidence.status == "unavailable"
+    assert "of another PID namespace" in evidence.reason
 
 
 def test_the_blind_spots_are_said() -> None:
@@ -359,14 +375,107 @@ def test_a_file_of_too_many_variables_is_a_failure(tmp_path: Path) -> None:
         ("/", "/srv/app", "/srv/app"),
         ("/jail", "/jail/srv/app", "/srv/app"),
         ("/jail", "/jail", "/"),
-        ("/jail", "/jailed", None),
         ("/", "/srv/app (deleted)", None),
-        ("/", "(unreachable)/srv", None),
     ],
 )
 def test_a_working_directory_is_named_as_its_process_names_it(
     root: str, cwd: str, place: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    links = {"/proc/7/root": root, "/proc/7/cwd": cwd}
-    monkeypatch.setattr(os, "readlink", lambda path: links[path])
-    assert runtimes._working_directory(7) == place
+    links = {f"/proc/{ME}/root": root, f"/proc/{ME}/cwd": cwd}
+    real = os.readlink
+    monkeypatch.setattr(os, "readlink", lambda path, **more: links.get(path) or real(path, **more))
+    assert assigned_files.working_directory(ME) == place
+
+
+@pytest.mark.parametrize(("root", "cwd"), [("/jail", "/jailed"), ("/", "(unreachable)/srv")])
+def test_a_working_directory_that_cannot_be_named_is_an_error(
+    root: str, cwd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "readlink", lambda path: {f"/proc/{ME}/root": root, f"/proc/{ME}/cwd": cwd}[path])
+    with pytest.raises(OSError, match="working directory"):
+        assigned_files.working_directory(ME)
+
+
+def test_a_working_directory_that_is_unknown_makes_the_evidence_partial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: int) -> str:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(assigned_files, "working_directory", unknown)
+    with planted({"OS_PROJECT_ID": "x"}, folder=tmp_path) as pid:
+        evidence = _collect(pid)
+    assert evidence.status == "partial"
+    assert f"the working directory of {pid} (" in evidence.reason
+    assert not [one for one in _settings(evidence).values() if one.posture == "unset"]
+
+
+def test_a_folder_may_be_called_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "app (deleted)"
+    folder.mkdir()
+    (folder / ".env").write_text("OS_CLOUD_URL=https://h\n")
+    with planted({"OS_PROJECT_ID": "x"}, folder=folder) as pid:
+        assert _settings(_collect(pid))["OS_CLOUD_URL"].place.path == f"{folder}/.env"
+
+
+def test_a_deleted_folder_is_not_mistaken_for_one_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "app (deleted)").mkdir()
+    (tmp_path / "app (deleted)" / ".env").write_text("OS_CLOUD_URL=https://h\n")
+    (tmp_path / "app").mkdir()
+    with planted({"OS_PROJECT_ID": "x"}, folder=tmp_path / "app") as pid:
+        (tmp_path / "app").rmdir()
+        assert _settings(_collect(pid))["OS_CLOUD_URL"].posture == "unset"
+
+
+def test_files_that_an_option_of_node_names_are_read_in_their_order(tmp_path: Path) -> None:
+    (tmp_path / "a.env").write_text("OS_CLOUD_URL=off\nOS_PROJECT_ID=x\n")
+    (tmp_path / "b.env").write_text("\nOS_CLOUD_URL=https://h\n")
+    line = ["node", "--env-file=a.env", f"--env-file={tmp_path}/b.env", "--env-file-if-exists=c.env", "x.js"]
+    with planted({}, ["tool"], tmp_path) as pid:
+        raw = process_environment.Seen(pid, pid, "node", tuple(line), {}, None, ())
+        found = runtimes.find([raw], (), None)
+    assert [(one.name, one.value, one.path, one.line) for one in found.from_files] == [
+        ("OS_CLOUD_URL", "https://h", f"{tmp_path}/b.env", 2)
+    ]
+    assert (len(found.subjects), found.files, found.failures) == (1, 2, [])
+
+
+def test_a_file_that_an_option_names_and_that_is_gone_is_a_failure(tmp_path: Path) -> None:
+    line = ("node", "--env-file=a.env", "x.js")
+    with planted({}, ["tool"], tmp_path) as pid:
+        seen = process_environment.Seen(pid, pid, "node", line, {"OS_PROJECT_ID": "x"}, None, ())
+        found = runtimes.find([seen], (), None)
+    assert found.failures == [f"{tmp_path}/a.env of {pid} (node): No such file or directory"]
+    assert not found.unset
+
+
+def test_a_child_that_was_not_told_is_not_excused_by_its_parent(tmp_path: Path) -> None:
+    rest = {"OS_ARTIFACT_FILE": "/a", "OS_DATABASE_URL": "file:/x"}
+    with planted({}, folder=tmp_path) as parent, planted({}, folder=tmp_path) as child:
+        for given, lacking in (
+            (({"OS_CLOUD_URL": "off"}, rest), {child}),
+            ((rest, {"OS_CLOUD_URL": "off"}), set()),
+            ((rest, rest), {parent, child}),
+        ):
+            seen = [
+                process_environment.Seen(pid, pid, "node", ("x",), dict(environ), None, ())
+                for pid, environ in zip((parent, child), given, strict=True)
+            ]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(procfs, "parent", {child: parent, parent: 1}.__getitem__)
+                found = runtimes.find(seen, (), None)
+            assert {(one.seen.pid, one.name) for one in found.unset} == {(pid, "OS_CLOUD_URL") for pid in lacking}
+
+
+def test_files_of_the_same_name_below_other_roots_are_both_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("OS_CLOUD_URL=off\n")
+    monkeypatch.setattr(assigned_files, "_root", lambda pid: (pid, "/"))
+    with (
+        planted({"OS_PROJECT_ID": "x"}, folder=tmp_path) as one,
+        planted({"OS_PROJECT_ID": "x"}, folder=tmp_path) as two,
+    ):
+        seen = process_environment.sweep([one, two], None).seen
+        found = runtimes.find(seen, (), None)
+    assert {given.seen.pid for given in found.from_files} == {one, two}

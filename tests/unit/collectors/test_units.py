@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from airgap_check.collectors import units
+from airgap_check.kernel import foreign_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,11 +109,52 @@ def test_a_drop_in_for_all_services_stands_for_itself(tmp_path: Path) -> None:
     assert _given(tmp_path).keys() == {("service", "HTTPS_PROXY")}
 
 
-def test_a_specifier_that_we_do_not_know_is_said(tmp_path: Path) -> None:
-    _write(tmp_path, f"{ETC}/a@.service", "[Service]\nEnvironmentFile=/etc/%i.env\n")
+def test_the_files_of_all_instances_of_a_template_count_and_none_overrides_another(tmp_path: Path) -> None:
+    _write(tmp_path, f"{ETC}/oe@.service", "[Service]\nEnvironment=A=0\nEnvironmentFile=-/etc/oe/%i.env\n")
+    _write(tmp_path, "etc/oe/one.env", "A=1\n")
+    _write(tmp_path, "etc/oe/two.env", "A=2\n")
+    _write(tmp_path, "etc/oe/.hidden.env", "A=3\n")
     reading = units.read(str(tmp_path))
-    assert reading.blind == ["EnvironmentFile=/etc/%i.env of a@.service: specifiers are not expanded"]
     assert not reading.failures
+    assert sorted((one.value, one.path) for one in reading.given) == [
+        ("0", f"/{ETC}/oe@.service"),
+        ("1", "/etc/oe/one.env"),
+        ("2", "/etc/oe/two.env"),
+    ]
+
+
+def test_a_file_that_can_be_anywhere_is_a_failure(tmp_path: Path) -> None:
+    _write(tmp_path, f"{ETC}/a@.service", "[Service]\nEnvironmentFile=%I/x.env\n")
+    assert units.read(str(tmp_path)).failures == ["EnvironmentFile=%I/x.env of a@.service: can be anywhere"]
+
+
+def test_what_env_assigns_in_front_of_the_program_counts(tmp_path: Path) -> None:
+    _write(tmp_path, f"{ETC}/a.service", '[Service]\nExecStart=/usr/bin/env A=1 "B=2 3" node C=4\nEnvironment=A=0\n')
+    assert _given(tmp_path) == {
+        ("a.service", "A"): ("1", f"/{ETC}/a.service", 2),
+        ("a.service", "B"): ("2 3", f"/{ETC}/a.service", 2),
+    }
+
+
+def test_what_is_not_read_is_said(tmp_path: Path) -> None:
+    _write(tmp_path, f"{ETC}/a.service", "[Service]\n")
+    (blind,) = units.read(str(tmp_path)).blind
+    assert "DefaultEnvironment=" in blind
+    assert "user units" in blind
+
+
+def test_a_unit_or_a_pattern_that_leads_to_a_dead_mount_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mount does not exist: had it been walked into, the file would merely be missing."""
+    root = [mount for mount in foreign_path.mounts(os.getpid()) if mount.point == "/"][-1]
+    table = [*foreign_path.mounts(os.getpid()), foreign_path.Mount(-2, "/far", "nfs4", root.id)]
+    monkeypatch.setattr(foreign_path, "mounts", lambda _: table)
+    _write(tmp_path, f"{ETC}/a.service", "[Service]\nEnvironmentFile=/link/*.env\n")
+    (tmp_path / ETC / "b.service").symlink_to("/far/b.service")
+    (tmp_path / "link").symlink_to("/far/x")
+    message = "on a nfs4 file system, which is not read"
+    assert units.read(str(tmp_path)).failures == [f"/link: {message}", f"/{ETC}/b.service: {message}"]
 
 
 def test_what_cannot_be_read_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

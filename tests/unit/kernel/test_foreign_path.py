@@ -76,7 +76,9 @@ def test_every_path_stays_inside(resolve: Callable[[str], str], path: str) -> No
     ("path", "number"),
     [("/missing", errno.ENOENT), ("/loop", errno.ELOOP), ("/etc/file/x", errno.ENOTDIR), ("/magic", errno.ENOENT)],
 )
-def test_what_cannot_be_resolved_says_so_and_leaves_nothing_open(resolve: Callable[[str], str], path: str, number: int) -> None:
+def test_what_cannot_be_resolved_says_so_and_leaves_nothing_open(
+    resolve: Callable[[str], str], path: str, number: int
+) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OSError) as caught:  # noqa: PT011  (the number is compared)
         resolve(path)

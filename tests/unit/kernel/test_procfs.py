@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -68,6 +68,25 @@ def test_a_process_is_described_without_its_secrets() -> None:
     assert seen.command
     assert "--password <redacted> ... yyy" in seen.command
     assert len(seen.command) == 512
+
+
+def test_without_the_time_of_the_boot_a_process_is_described_without_its_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A /proc mounted with subset=pid has no /proc/stat."""
+    real = open
+
+    def refuse(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "/proc/stat":
+            raise FileNotFoundError(2, "No such file or directory", name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("psutil._pslinux.BOOT_TIME", None, raising=False)
+    with _child() as child:
+        seen = procfs.describe(child.pid)
+    assert seen
+    assert (seen.pid, seen.started, seen.executable) == (child.pid, None, os.path.realpath(sys.executable))
 
 
 def test_a_zombie_is_told_from_a_living_process() -> None:

@@ -41,6 +41,15 @@ def test_a_mode_cannot_lead_out_of_the_folder(mode: str) -> None:
         ("A='it''s'", "it''s"),
         ('A=\n"next line"', "next line"),
         ("\ufeffA=1", "1"),
+        ("A\n \n=1", "1"),
+        ("export\nA=1", "1"),
+        ("A:\n1", "1"),
+        ("# c\u2028A=1", "1"),
+        ("B C\u2029A=1", "1"),
+        ("A=1\u2028B=2", "1\u2028B=2"),
+        ("A=\ufeff1\ufeff", "1"),
+        ("A='x\\'#y", "x\\"),
+        ('A="a\\nb" c', '"a\nb" c'),
     ],
 )
 def test_a_line_has_a_value(text: str, value: str) -> None:

@@ -67,6 +67,14 @@ def _read(text: str, port: int | None = None) -> list[str]:
         ("db.example/app", "db.example:-"),
         ("bücher.example", "bücher.example:-"),
         ('"https://h"', "h:443"),
+        ("sentry://token/x@s.example/1", "s.example:-"),
+        ("sentry://token://x@s.example/1", "s.example:-"),
+        ("https://to;ken:@s.example/1", "s.example:443"),
+        ("http://proxy:3128 -U u:token x", "proxy:3128"),
+        ("db.x --password token", "db.x:-"),
+        ("db.x:5432:app:u:to;ken@x", "db.x:5432"),
+        ("u:to;ken@db.x:5432/app", "db.x:5432"),
+        ("pgsql:host=h;port=1;password=a://token", "h:1"),
         ("ht\ntps://h\t/", "h:443"),
     ],
 )  # fmt: skip
@@ -130,6 +138,18 @@ def test_local_places_are_no_endpoints(text: str) -> None:
     ],
 )  # fmt: skip
 def test_templates_and_malformed_texts_are_no_endpoints_but_known_as_such(text: str) -> None:
+    assert not parse(text)
+    assert is_malformed(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bearer token1", "Basic token1", "Bearer a://token1", "pass token1", "--password token1", "token: token1",
+        "ghp_0123456789abcdef0123", "-token1", "token1-",
+    ],
+)  # fmt: skip
+def test_a_secret_is_never_taken_for_a_host(text: str) -> None:
     assert not parse(text)
     assert is_malformed(text)
 

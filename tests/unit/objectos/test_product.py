@@ -34,6 +34,14 @@ def test_other_command_lines_are_not(line: str) -> None:
     assert product.invocation(line.split()) is None
 
 
+def test_files_that_an_option_names_are_known() -> None:
+    options = ["--env-file=a.env", "--env-file", "b.env", "--inspect", "--env-file-if-exists=/c"]
+    line = ["/usr/bin/node", *options, "x.js", "--env-file=d"]
+    assert product.env_files(line) == [("a.env", False), ("b.env", False), ("/c", True)]
+    assert product.script(line) == "x.js"
+    assert not product.env_files(["docker", "run", "--env-file=x"])
+
+
 def test_settings_of_the_product_make_a_runtime_but_not_of_a_shell() -> None:
     assert product.is_told(["PATH", "OS_PROJECT_ID"])
     assert not product.is_told(["PATH", "OS_PORT"])

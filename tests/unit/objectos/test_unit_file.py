@@ -65,3 +65,35 @@ def test_an_environment_file_has_values(text: str, value: str) -> None:
 def test_comments_and_lines_without_a_value_are_skipped_and_lines_are_counted() -> None:
     text = "# A=1\n;B=1\nnothing\nC='1\n2'\n\nD=4"
     assert [(found.name, found.line) for found in unit_file.environment_file(text)] == [("C", 4), ("D", 7)]
+
+
+@pytest.mark.parametrize(
+    ("path", "unit", "result"),
+    [
+        ("/etc/%p/%i", "a@b.service", ("/etc/a/b", False)),
+        ("/etc/%p/%i", "a@.service", ("/etc/a/*", True)),
+        ("/etc/%N-%n-%H", "a.service", ("/etc/a-a.service-*", True)),
+        ("%t/%%x%", "a.service", ("/run/%x%", False)),
+        ("/x/%I", "a@b-c.service", ("/x/*", True)),
+        ("/x/%n", "service", ("/x/*", True)),
+    ],
+)
+def test_specifiers_are_replaced_and_those_of_an_instance_become_any_text(
+    path: str, unit: str, result: tuple[str, bool]
+) -> None:
+    assert unit_file.expanded(path, unit) == result
+
+
+@pytest.mark.parametrize(
+    ("command", "result"),
+    [
+        ("/usr/bin/env A=1 node B=2", ["A=1"]),
+        ("-@env -i -u X -C /srv A=1 'B=2 3' node", ["A=1", "B=2 3"]),
+        ("env -S 'A=1 node'", ["A=1"]),
+        ("/usr/bin/node A=1", []),
+        ("", []),
+        ("env", []),
+    ],
+)
+def test_what_env_assigns_is_read(command: str, result: list[str]) -> None:
+    assert unit_file.env_arguments(command) == result

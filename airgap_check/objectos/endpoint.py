@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from airgap_check.address import parse as parse_address
 from airgap_check.evidence import Endpoint, endpoint
 from airgap_check.objectos import keyword_string
-from airgap_check.secret_strings import looks_like_token
+from airgap_check.redact.strings import looks_like_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

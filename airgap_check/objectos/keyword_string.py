@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_plus
 
-from airgap_check.secret_names import is_secret_name
+from airgap_check.redact.names import is_secret_name
 
 _HOSTS = frozenset(
     {"host", "hostaddr", "server", "data source", "datasource", "address", "addr", "network address", "servername"}

@@ -13,9 +13,6 @@ NAME = "airgap_check"
 # From the bottom up: a module may import what stands before it, and its own line.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("secret_names",),
-    ("secret_strings",),
-    ("secret_arguments",),
     ("redact", "address", "yamlfile", "input"),
     ("evidence",),
     ("kernel", "recording"),

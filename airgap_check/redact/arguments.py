@@ -6,13 +6,13 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from airgap_check import secret_strings
-from airgap_check.secret_names import is_secret_parameter
+from airgap_check.redact import strings
+from airgap_check.redact.names import is_secret_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airgap_check.secret_strings import Span
+    from airgap_check.redact.strings import Span
 
 _WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*(?:"|\\?\Z)|'[^']*(?:'|\Z)|\\.|\s*+=\s*+|[^\s"'\\]|\\\Z)++|\s++""", re.DOTALL)
 _BLANK_WORD = re.compile(r"\S++")
@@ -75,7 +75,7 @@ def text_spans(text: str) -> list[Span]:
     """Return where the secrets of a value stand: a connection string, or words with an option."""
     single = " " not in text and (text.startswith("-") or not _NAMED.match(text))
     words = _argument(text, set(), is_header=False) if single else []
-    return [*words, *secret_strings.spans(text), *_announced(text)]
+    return [*words, *strings.spans(text), *_announced(text)]
 
 
 def _announced(value: str) -> Iterator[Span]:
@@ -199,14 +199,14 @@ def _argument(argument: str, programs: set[str], *, is_header: bool) -> list[Spa
         rest = argument[named.end() :]
         if is_secret_parameter(named[1], rest) or _announces(named[1], "", rest, programs):
             return [(named.end(), end)]
-        inside = [*secret_strings.spans(rest), *_announced(rest)]
+        inside = [*strings.spans(rest), *_announced(rest)]
         return [(named.end() + first, named.end() + last) for first, last in inside]
     if attached in {"-u", "-U"} and (":" in argument or "%" in argument) and not argument.startswith(("-url", "-uri")):
         return [(2, end)]
     name, colon, _ = argument.removeprefix("-H").partition(":")
     if (is_header or attached == "-H") and colon and is_secret_parameter(name.strip(), ""):
         return [(argument.index(":") + 1, end)]
-    return _by_program(argument, programs) + _after_colon(argument) + secret_strings.spans(argument)
+    return _by_program(argument, programs) + _after_colon(argument) + strings.spans(argument)
 
 
 def _by_program(argument: str, programs: set[str]) -> list[Span]:

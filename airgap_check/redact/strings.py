@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airgap_check.secret_names import is_secret_parameter
+from airgap_check.redact.names import is_secret_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airgap_check import secret_arguments
-from airgap_check.secret_names import is_secret_name as is_secret_name  # noqa: PLC0414 - redact is where callers ask
-from airgap_check.secret_names import names_a_file
+from airgap_check.redact import arguments
+from airgap_check.redact.names import is_secret_name as is_secret_name
+from airgap_check.redact.names import names_a_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,15 +32,13 @@ def url(text: str) -> str:
     text = printable(text)
     inner = text.strip(" \"'`")
     begin = text.index(inner)
-    return text[:begin] + _hide(inner, secret_arguments.text_spans(inner)) + text[begin + len(inner) :]
+    return text[:begin] + _hide(inner, arguments.text_spans(inner)) + text[begin + len(inner) :]
 
 
 def command(argv: Sequence[str]) -> str:
     """Return a command line as one printable text without secrets."""
     shown = [printable(argument) for argument in argv]
-    return " ".join(
-        _hide(argument, spans) for argument, spans in zip(shown, secret_arguments.spans(shown), strict=True)
-    )
+    return " ".join(_hide(argument, spans) for argument, spans in zip(shown, arguments.spans(shown), strict=True))
 
 
 def _hide(text: str, spans: Iterable[tuple[int, int]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -30,9 +31,10 @@ def test_a_wheel_finds_its_own_rules(installed: Path, tmp_path: Path) -> None:
         "from airgap_check import rulebook; print(rulebook.shipped())\n"
         "from airgap_check.cli import main; sys.exit(main(['rules', 'check']))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    # Coverage is of the checkout; what is unpacked here would count as code that nobody tests.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    command = [sys.executable, "-I", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     place, said = done.stdout.splitlines()
     assert place == str(installed / "airgap_check" / "rules")
     count = len(list((ROOT / "rules").glob("*/*.yaml")))

@@ -64,7 +64,7 @@ def collect(
         status="partial" if gaps else "complete",
         records=(*resolvers, *answers),
         reason="; ".join(dict.fromkeys(gaps)),
-        scope=f"{len(panorama.vantages)} mount namespaces in {len(panorama.processes)} network namespaces",
+        scope=f"name service as seen from every mount namespace ({len(panorama.vantages)})",
         counts={
             "resolvers": len(resolvers),
             "names": len(inquiry.names),

@@ -121,7 +121,7 @@ def _coverage(console: Console, report: Report) -> None:
     _heading(console, "What was seen, and what was not")
     table = Table.grid(padding=(0, 2))
     for item in report.coverage:
-        counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in item.counts.items() if count)
+        counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in item.counts.items() if count)
         seen = "; ".join(part for part in (item.reason, item.scope, counts) if part)
         table.add_row(item.collector, Text(item.status, _STATUS[item.status]), Text(printable(seen)))
         for blind in item.blind:

@@ -74,7 +74,7 @@ def _capabilities() -> tuple[str, ...]:
             mask = next((int(line.split()[1], 16) for line in file if line.startswith("CapEff:")), 0)
     except OSError:
         return ()
-    return tuple(name for bit, name in enumerate(_CAPABILITIES.split()) if mask >> bit & 1)
+    return tuple(f"CAP_{name.upper()}" for bit, name in enumerate(_CAPABILITIES.split()) if mask >> bit & 1)
 
 
 def clock() -> Clock:

@@ -27,8 +27,9 @@ def take() -> Inventory:
     try:
         connections = psutil.net_connections(kind="inet")
         interfaces = psutil.net_if_addrs()
-    except psutil.AccessDenied:
-        return Inventory((), 0, Owners(lambda _: None, Cgroups()), (*failures, "listing them needs root"), ())
+    except (psutil.Error, OSError) as error:
+        reason = "listing them needs root" if isinstance(error, psutil.AccessDenied) else f"psutil failed: {error}"
+        return Inventory((), 0, Owners(lambda _: None, Cgroups()), (*failures, reason), ())
     holders: dict[int, int] = {}
     tables: dict[str, list[Row]] = {"tcp": [], "udp": []}
     for number, connection in enumerate(connections, start=1):

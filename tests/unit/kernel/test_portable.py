@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import psutil
+import pytest
 
 from airgap_check.collectors import listeners, sockets
 from airgap_check.evidence import Connection, Listener
 from airgap_check.kernel import portable
-
-if TYPE_CHECKING:
-    import pytest
 
 
 class Listed(NamedTuple):
@@ -82,3 +80,16 @@ def test_every_state_of_psutil_is_known() -> None:
         "BOUND",
     }
     assert names <= set(portable._STATES)
+
+
+@pytest.mark.parametrize("error", [psutil.AccessDenied(), OSError(2, "No such file or directory")])
+def test_what_psutil_cannot_list_is_unavailable_with_the_reason(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(psutil, "net_connections", fail)
+    evidence = sockets.collect(portable.take(), lambda _: True, None)
+    assert evidence.status == "unavailable"
+    assert ("needs root" if isinstance(error, psutil.AccessDenied) else "No such file") in evidence.reason

@@ -42,14 +42,16 @@ def write(path: str, parts: Iterable[bytes]) -> None:
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        whole = False
         try:
             with open(descriptor, "wb") as file:
                 file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
             os.rename(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+            whole = True
+        finally:
+            if not whole:
+                os.unlink(temporary)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error

@@ -31,6 +31,8 @@ def selects(
     answer: Allowed = "yes"
     for part, known in facts.items():
         wanted = many(getattr(selector, part))
+        if part == "container":
+            wanted = tuple(_short(identifier) for identifier in wanted)
         if not wanted or any(value in wanted for value in known if value is not None):
             continue
         if ownerless and (None in known or workload is None):
@@ -39,3 +41,9 @@ def selects(
             return "no"
         answer = "unknown"
     return answer
+
+
+def _short(identifier: str) -> str:
+    """Return a container's id in the short form of our records, 12 digits, also when all 64 were written."""
+    outer, slash, inner = identifier.rpartition("/")
+    return f"{outer}{slash}{inner[:12]}" if len(inner) == 64 else identifier

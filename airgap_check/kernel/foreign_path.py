@@ -165,7 +165,7 @@ def _step(place: _Place, part: str, table: _Table) -> _Place:
 def _arrived(descriptor: int, path: str, table: _Table) -> _Place:
     try:
         return _Place(descriptor, table.arrive(descriptor), path)
-    except BaseException:
+    except OSError:
         os.close(descriptor)
         raise
 

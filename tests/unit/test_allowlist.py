@@ -153,9 +153,24 @@ def test_every_part_of_a_selector_must_hold(selector: dict[str, Any], expected: 
 
 
 def test_containers_are_selected_by_id_image_and_pod() -> None:
-    for selector in (Selector(container="0123456789ab"), Selector(image="registry/app:1"), Selector(pod="p-1")):
+    whole = "0123456789ab" + "c" * 52
+    for selector in (
+        Selector(container="0123456789ab"),
+        Selector(container=whole),
+        Selector(image="registry/app:1"),
+        Selector(pod="p-1"),
+    ):
         assert selects(selector, NODE, CONTAINER, "root") == "yes"
     assert selects(Selector(image="registry/other:1"), NODE, CONTAINER, "root") == "no"
+    assert selects(Selector(container="f" * 64), NODE, CONTAINER, "root") == "no"
+
+
+def test_a_unit_of_a_user_s_manager_is_not_the_system_s_unit_of_that_name() -> None:
+    theirs = Workload(kind="unit", id="user@1000.service/objectos.service", name="user@1000.service/objectos.service")
+    assert selects(Selector(unit="objectos.service"), NODE, theirs, "root") == "no"
+    assert selects(Selector(unit="user@1000.service/objectos.service"), NODE, theirs, "root") == "yes"
+    ours = Workload(kind="unit", id="objectos.service/worker.scope", name="objectos.service/worker.scope")
+    assert selects(Selector(unit="objectos.service"), NODE, ours, "root") == "yes"
 
 
 def test_an_owner_that_could_not_be_read_is_unknown_and_one_the_kernel_dropped_is_not_held_against_anybody() -> None:

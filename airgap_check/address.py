@@ -24,6 +24,9 @@ Scope = Literal[
 
 Wrapping = Literal["mapped", "compatible", "nat64", "6to4", "teredo", "isatap"]
 
+# What lies beyond the gap: a metadata service hands out credentials, and is the provider's.
+PUBLIC: frozenset[Scope] = frozenset({"public", "metadata"})
+
 # First match wins, so the exceptions stand above the blocks that hold them.
 _TABLE: tuple[tuple[Scope, str], ...] = (
     ("metadata", "169.254.169.254/32 169.254.170.2/32 169.254.170.23/32 100.100.100.200/32 168.63.129.16/32"),
@@ -119,18 +122,17 @@ def scope_of(address: Address) -> Scope:
     """
     inner, wrapping = unwrap(address)
     scope = _table_scope(inner)
-    if wrapping in {None, "mapped"} or scope in _OUTSIDE:
+    if wrapping in {None, "mapped"} or scope in PUBLIC:
         return scope
     if wrapping == "isatap":
         return _table_scope(address)
-    if wrapping == "teredo" and _table_scope(IPv4Address(int(address) >> 64 & _LOW32)) in _OUTSIDE:
+    if wrapping == "teredo" and _table_scope(IPv4Address(int(address) >> 64 & _LOW32)) in PUBLIC:
         return "public"
-    if wrapping == "nat64" and any(_table_scope(other) in _OUTSIDE for other in _local_nat64(int(address))):
+    if wrapping == "nat64" and any(_table_scope(other) in PUBLIC for other in _local_nat64(int(address))):
         return "public"
     return "public" if scope in _UNDELIVERABLE else scope
 
 
-_OUTSIDE = frozenset({"public", "metadata"})
 _UNDELIVERABLE = frozenset({"unspecified", "loopback", "link-local", "multicast", "broadcast"})
 
 

@@ -6,11 +6,12 @@ answer, or is a wildcard; and where an entry is only for somebody, and who it wa
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from airgap_check.address import Address, parse
+from airgap_check.address import PUBLIC, Address, parse
 from airgap_check.policy import Entry, Inbound, Policy, many, networks_of, normal, port_range
 from airgap_check.selector import selects
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from airgap_check.evidence import Allowed, Answer, Connection, Endpoint, Listener, Setting
 
 NEVER_EGRESS = frozenset({"loopback", "own", "host"})
-PUBLIC = frozenset({"public", "metadata"})
 _RAW = frozenset({"raw", "packet", "icmp"})
 _RAW_ICMP = frozenset({"proto 1", "proto 58"})  # what collectors.sockets says of a raw socket for ICMP, ICMPv6
 # An answer that says what there is, even when that is nothing; anything else leaves the name unanswered.
@@ -265,8 +265,11 @@ def _raw(rule: _Rule, connection: Connection) -> Decision:
     return Decision(chosen, reason) if chosen != "no" else NO
 
 
+@lru_cache(maxsize=4096)
 def _addresses(end: Endpoint) -> tuple[Address, ...]:
-    return tuple(address for text in _texts(end) if (address := parse(text)) is not None)
+    """Parse an endpoint's address and the one inside it; every entry asks for the same endpoint again."""
+    texts = (text for text in (end.address, end.inner) if text)
+    return tuple(address for text in texts if (address := parse(text)) is not None)
 
 
 def _reached(end: Endpoint) -> tuple[Address, ...]:
@@ -277,7 +280,3 @@ def _reached(end: Endpoint) -> tuple[Address, ...]:
     """
     inside = end.wrapped in {None, "mapped", "nat64"}
     return _addresses(end) if inside else _addresses(end)[:1]
-
-
-def _texts(end: Endpoint) -> tuple[str, ...]:
-    return tuple(text for text in (end.address, end.inner) if text)

@@ -80,10 +80,10 @@ def replay(plan: Plan, path: str) -> tuple[Inspection, Report]:
 
 def proposal() -> tuple[Policy, list[Setting]]:
     """Derive a policy from this host, and return the settings that it rests on; no name server is asked."""
-    settings = [record for record in environment.collect(None).records if isinstance(record, Setting)]
+    settings = list(environment.collect(None).of(Setting))
     namespaces, _ = netns.discover()
     named = resolution.collect((), namespaces, (), ask=False, deadline=None)
-    return derive(settings, [record for record in named.records if isinstance(record, Resolver)]), settings
+    return derive(settings, list(named.of(Resolver))), settings
 
 
 def collect(
@@ -94,8 +94,8 @@ def collect(
     tool = host.tool()
     progress("reading environments")
     seen = [environment.collect(deadline)]
-    settings = [record for record in seen[0].records if isinstance(record, Setting)]
-    runtimes = [record for record in seen[0].records if isinstance(record, Runtime)]
+    settings = list(seen[0].of(Setting))
+    runtimes = list(seen[0].of(Runtime))
     policy = given or derive(settings)
     progress("listing sockets")
     namespaces, _ = found = netns.discover()
@@ -106,9 +106,9 @@ def collect(
         resolution.collect(_names(policy, settings, started.date()), namespaces, subjects, plan.resolve, deadline)
     )
     if given is None:
-        policy = derive(settings, [record for record in seen[1].records if isinstance(record, Resolver)])
+        policy = derive(settings, list(seen[1].of(Resolver)))
     progress("finding owners")
-    allowlist = Allowlist(policy, [record for record in seen[1].records if isinstance(record, Answer)], started.date())
+    allowlist = Allowlist(policy, list(seen[1].of(Answer)), started.date())
 
     def wants_owner(connection: Connection) -> bool:
         """Look up who it is only where that can matter: for a finding, or for an entry that is only for some."""

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from airgap_check.allowlist import PUBLIC
-from airgap_check.evidence import Evidence, Fact, Inspection, Runtime
+from airgap_check.address import PUBLIC
+from airgap_check.evidence import Coverage, Evidence, Fact, Inspection, Runtime
 from airgap_check.finding import (
     DEFAULT_FAIL_ON,
-    Coverage,
     ExitCode,
     Limitation,
     Report,
@@ -80,23 +79,16 @@ def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) 
 
 
 def _coverage(evidence: Evidence, policy: Policy, survey: Survey) -> Coverage:
-    status, reason, counts = evidence.status, evidence.reason, dict(evidence.counts)
-    if evidence.kind == "resolution" and status == "complete":
+    coverage = evidence.coverage()
+    if evidence.kind == "resolution" and evidence.status == "complete":
         answered = {answer.name for answer in survey.answers}
         missing = [name for name in policy.names() if name not in answered]
         if missing:
-            status, reason = "partial", f"not asked: {some(missing)}"
+            return msgspec.structs.replace(coverage, status="partial", reason=f"not asked: {some(missing)}")
     if evidence.kind == "sockets":
-        counts["owner_unknown"] = survey.owner_unknown
-    return Coverage(
-        collector=evidence.kind,
-        status=status,
-        scope=evidence.scope,
-        reason=reason,
-        counts=counts,
-        lost=evidence.lost,
-        blind=evidence.blind,
-    )
+        counts = {**evidence.counts, "owner_unknown": survey.owner_unknown}
+        return msgspec.structs.replace(coverage, counts=counts)
+    return coverage
 
 
 def _violations(results: Sequence[RuleResult], terms: Terms) -> list[str]:

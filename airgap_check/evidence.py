@@ -175,6 +175,18 @@ AnyRecord = Connection | Setting | Runtime | Resolver | Answer | Listener | Poli
 _R = TypeVar("_R", bound=Record)
 
 
+class Coverage(Fact, frozen=True, kw_only=True):
+    """How well one collector saw: what it looked at, what it lost, what it cannot see by nature."""
+
+    collector: str
+    status: Status
+    scope: str
+    reason: str
+    counts: dict[str, int]
+    lost: int
+    blind: tuple[str, ...]
+
+
 class Evidence(Fact, frozen=True, kw_only=True):
     """What one collector saw, and how well: ``counts`` in pieces, ``lost`` events, ``blind`` spots in words."""
 
@@ -186,6 +198,15 @@ class Evidence(Fact, frozen=True, kw_only=True):
     counts: dict[str, int] = {}
     lost: int = 0
     blind: tuple[str, ...] = ()
+
+    def coverage(self) -> Coverage:
+        """Return how well the collector saw, without what it saw."""
+        facts = {name: getattr(self, name) for name in Coverage.__struct_fields__ if name != "collector"}
+        return Coverage(collector=self.kind, **facts)
+
+    def of(self, record_type: type[_R]) -> Iterator[_R]:
+        """Iterate over the records of one type."""
+        return (record for record in self.records if isinstance(record, record_type))
 
 
 class Tool(Fact, frozen=True, kw_only=True):
@@ -254,7 +275,7 @@ class Inspection(Fact, frozen=True, kw_only=True):
 
     def records(self, record_type: type[_R]) -> Iterator[_R]:
         """Iterate over the records of one type, from whichever collector."""
-        return (record for evidence in self.evidence for record in evidence.records if isinstance(record, record_type))
+        return (record for evidence in self.evidence for record in evidence.of(record_type))
 
 
 def endpoint(

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, Final, Literal
 
-from airgap_check.evidence import Allowed, AnyRecord, Clock, Fact, Run, Runtime, Status, Subject, Tool
+from airgap_check.evidence import Allowed, AnyRecord, Clock, Coverage, Fact, Run, Runtime, Subject, Tool
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
@@ -69,18 +69,6 @@ class RuleResult(Fact, frozen=True, kw_only=True):
     rationale: str
     remediation: str
     findings: tuple[Finding, ...]
-
-
-class Coverage(Fact, frozen=True, kw_only=True):
-    """How well one collector saw: what it looked at, what it lost, what it cannot see by nature."""
-
-    collector: str
-    status: Status
-    scope: str
-    reason: str
-    counts: dict[str, int]
-    lost: int
-    blind: tuple[str, ...]
 
 
 class JudgedConnection(Fact, frozen=True, kw_only=True):

@@ -8,11 +8,10 @@ from hashlib import sha256
 
 from airgap_check import __version__
 from airgap_check.evidence import Clock, Run, Subject, Tool
+from airgap_check.kernel import procfs
 from airgap_check.redact import command, printable
 from airgap_check.rulebook import shipped
 
-# linux/proc_ns.h: PROC_PID_INIT_INO, the inode of the initial pid namespace on every kernel
-_INITIAL_PID_NAMESPACE = "pid:[4026531836]"
 # linux/capability.h, in the order of their bits
 _CAPABILITIES = (
     "chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service "
@@ -43,13 +42,12 @@ def subject() -> Subject:
     """Describe the host. The machine id is hashed, as machine-id(5) asks of whoever shows it to others."""
     system = os.uname()
     machine_id = _line("/etc/machine-id")
-    namespace = _link("/proc/self/ns/pid")
     return Subject(
         hostname=printable(system.nodename),
         machine_id_hash=sha256(f"airgap-check:{machine_id}".encode()).hexdigest() if machine_id else None,
         boot_id=_line("/proc/sys/kernel/random/boot_id"),
         kernel=f"{system.sysname} {system.release}",
-        scope="host" if namespace in {_INITIAL_PID_NAMESPACE, None} else "namespace",
+        scope="namespace" if procfs.is_contained() else "host",
     )
 
 
@@ -95,12 +93,5 @@ def _line(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.readline(256).strip() or None
-    except OSError:
-        return None
-
-
-def _link(path: str) -> str | None:
-    try:
-        return os.readlink(path)
     except OSError:
         return None

@@ -16,6 +16,7 @@ from airgap_check.evidence import (
     AnyRecord,
     Clock,
     Connection,
+    Coverage,
     Evidence,
     Fact,
     Inspection,
@@ -24,7 +25,6 @@ from airgap_check.evidence import (
     Run,
     Runtime,
     Setting,
-    Status,
     Subject,
     Tool,
 )
@@ -53,16 +53,8 @@ class Header(Fact, frozen=True, kw_only=True):
     collectors: tuple[str, ...]
 
 
-class CoverageLine(Fact, frozen=True, kw_only=True, tag_field="kind", tag="coverage"):
+class CoverageLine(Coverage, frozen=True, kw_only=True, tag_field="kind", tag="coverage"):
     """The last lines: how well each collector saw."""
-
-    collector: str
-    status: Status
-    scope: str
-    reason: str
-    counts: dict[str, int]
-    lost: int
-    blind: tuple[str, ...]
 
 
 Line = AnyRecord | CoverageLine
@@ -98,15 +90,7 @@ def write(inspection: Inspection) -> Iterator[bytes]:
         for record in evidence.records:
             yield encode(record) + b"\n"
     for evidence in recorded:
-        line = CoverageLine(
-            collector=evidence.kind,
-            status=evidence.status,
-            scope=evidence.scope,
-            reason=evidence.reason,
-            counts=evidence.counts,
-            lost=evidence.lost,
-            blind=evidence.blind,
-        )
+        line = CoverageLine(**msgspec.structs.asdict(evidence.coverage()))
         yield encode(line) + b"\n"
 
 

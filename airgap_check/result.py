@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airgap_check.finding import Coverage, Finding, Outcome, RuleResult
+from airgap_check.finding import Finding, Outcome, RuleResult
 from airgap_check.view import EndpointView, SettingView, View, fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from airgap_check.evidence import Process, Workload
+    from airgap_check.evidence import Coverage, Process, Workload
     from airgap_check.policy import Policy
     from airgap_check.rule import Rule
     from airgap_check.survey import Survey

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from airgap_check.address import may_be_short, scope_of_network
-from airgap_check.allowlist import NEVER_EGRESS, PUBLIC, Allowlist, Decision, matches
+from airgap_check.address import PUBLIC, may_be_short, scope_of_network
+from airgap_check.allowlist import NEVER_EGRESS, Allowlist, Decision, matches
 from airgap_check.evidence import (
     Answer,
     Connection,

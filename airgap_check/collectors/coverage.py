@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from airgap_check.evidence import AnyRecord, Evidence, Status
-from airgap_check.kernel import open_sockets
+from airgap_check.kernel import open_sockets, procfs
 
 if TYPE_CHECKING:
     from airgap_check.kernel.inventory import Inventory
-
-_INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # include/linux/proc_ns.h, PROC_PID_INIT_INO
 
 
 def evidence(
@@ -50,7 +47,7 @@ def blind_spots(inventory: Inventory, unconnected_udp: int) -> tuple[str, ...]:
         "namespaces held only by a socket in flight (SCM_RIGHTS) or by io_uring",
     ]
     spots += [f"{number} {name} sockets, a protocol without a table" for name, number in _untabled(inventory)]
-    if _inside_pid_namespace():
+    if procfs.is_contained():
         spots.append("processes outside this container (PID namespace), and the network namespaces they hold")
     if inventory.modules:
         spots.append(f"not blind, but changed: the kernel loaded {', '.join(inventory.modules)} because we asked")
@@ -72,10 +69,3 @@ def _untabled(inventory: Inventory) -> list[tuple[str, int]]:
         for name, number in sockets.untabled.items():
             numbers[name] = numbers.get(name, 0) + number
     return sorted((name, number) for name, number in numbers.items() if number)
-
-
-def _inside_pid_namespace() -> bool:
-    try:
-        return os.readlink("/proc/self/ns/pid") != _INITIAL_PID_NAMESPACE
-    except OSError:
-        return False

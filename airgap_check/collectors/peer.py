@@ -5,14 +5,13 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check.address import Address, Scope, scope_of
+from airgap_check.address import PUBLIC, Address, Scope, scope_of
 from airgap_check.collectors.direction import plain
 
 if TYPE_CHECKING:
     from airgap_check.kernel.inventory import Inventory, NamespaceSockets
 
 _FIXED = frozenset({"loopback", "unspecified", "multicast", "broadcast"})
-_OUTSIDE = frozenset({"public", "metadata"})
 _SHAREABLE = frozenset({"private", "shared", "link-local"})
 
 
@@ -52,8 +51,8 @@ class Peers(dict[bytes, Peer]):
     def _scope(self, bare: bytes, scope: Scope) -> Scope:
         if scope in _FIXED:
             return scope
-        if bare in self._own and (scope not in _OUTSIDE or bare in self._initial):
+        if bare in self._own and (scope not in PUBLIC or bare in self._initial):
             return "own"
-        if bare in self._broadcasts and (scope not in _OUTSIDE or bare in self._initial_broadcasts):
+        if bare in self._broadcasts and (scope not in PUBLIC or bare in self._initial_broadcasts):
             return "broadcast"
         return "host" if scope in _SHAREABLE and bare in self._host else scope

@@ -6,11 +6,12 @@ import argparse
 from typing import TYPE_CHECKING
 
 from airgap_check.errors import UsageError
+from airgap_check.reporters import FORMATS
 
 if TYPE_CHECKING:
     from airgap_check.audit import Plan
 
-FORMATS = ("console", "json")
+# As finding.SEVERITIES, whose module would cost every --help the import of msgspec; a test holds the two together.
 SEVERITIES = ("low", "medium", "high", "critical")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 

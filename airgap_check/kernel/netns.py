@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import sys
 import threading
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
@@ -25,7 +24,6 @@ T = TypeVar("T")
 _OURS = "/proc/thread-self/ns/net"
 _OPEN = os.O_RDONLY | os.O_CLOEXEC
 _SIOCGSKNS = 0x894C  # include/uapi/linux/sockios.h: a descriptor of the namespace that a socket belongs to
-_NS_GET_USERNS, _NS_GET_OWNER_UID = 0xB701, 0xB704  # include/uapi/linux/nsfs.h
 _PIDFD_THREAD = os.O_EXCL  # include/uapi/linux/pidfd.h
 _LONGEST_MOUNTINFO = 1 << 26
 _ALONE = 3  # links of /proc/PID/task: itself, its parent, one thread
@@ -217,14 +215,12 @@ def maker() -> int:
     """
     namespace = os.open(_OURS, _OPEN)
     try:
-        owner = fcntl.ioctl(namespace, _NS_GET_USERNS)
+        owner = syscalls.owning_namespace(namespace)
     except PermissionError:
         return 0
     finally:
         os.close(namespace)
     try:
-        uid = bytearray(4)
-        fcntl.ioctl(owner, _NS_GET_OWNER_UID, uid)
-        return int.from_bytes(uid, sys.byteorder)
+        return syscalls.owner_uid(owner)
     finally:
         os.close(owner)

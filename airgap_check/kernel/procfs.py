@@ -20,6 +20,7 @@ _COMMAND_LENGTH = 512
 _ARGUMENTS, _ARGUMENT_LENGTH = 64, 4096  # enough for those 512 characters; a command line may have megabytes
 _HIDING = frozenset({"hidepid=2", "hidepid=invisible", "hidepid=4", "hidepid=ptraceable"})
 _CAP_SYS_PTRACE = 1 << 19  # include/uapi/linux/capability.h
+_INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # include/linux/proc_ns.h, PROC_PID_INIT_INO
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 
 
@@ -208,3 +209,11 @@ def _regular_bytes(located: int, limit: int) -> bytes:
         return _read_all(descriptor, limit)
     finally:
         os.close(descriptor)
+
+
+def is_contained() -> bool:
+    """Tell whether we are in a pid namespace of our own, and so see a container's share of the processes only."""
+    try:
+        return os.readlink("/proc/self/ns/pid") != _INITIAL_PID_NAMESPACE
+    except OSError:
+        return False

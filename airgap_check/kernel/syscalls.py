@@ -1,8 +1,9 @@
-"""System calls that Python 3.11 has no name for: joining a namespace, looking at another process's descriptors."""
+"""System calls that Python 3.11 has no name for: joining namespaces, who owns them, another process's descriptors."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sys
 from functools import lru_cache
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
 _SYS_KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "loongarch64": 272, "ppc64le": 354, "s390x": 343}
 _KCMP_FILES = 2  # include/uapi/linux/kcmp.h
+_NS_GET_USERNS, _NS_GET_OWNER_UID = 0xB701, 0xB704  # include/uapi/linux/nsfs.h
 _SYS_PIDFD_GETFD = 438  # one number on every architecture (include/uapi/asm-generic/unistd.h)
 
 
@@ -57,3 +59,18 @@ def share_files(thread: int, other: int) -> bool:
     if order < 0:
         raise _fail()
     return order == 0
+
+
+def owning_namespace(namespace: int) -> int:
+    """Return a descriptor of the user namespace that owns a namespace (ioctl_nsfs(2)).
+
+    Raises OSError: PermissionError when that one is outside of ours.
+    """
+    return fcntl.ioctl(namespace, _NS_GET_USERNS)
+
+
+def owner_uid(namespace: int) -> int:
+    """Return the user who made a user namespace, as we know him (ioctl_nsfs(2)); raises OSError."""
+    uid = bytearray(4)
+    fcntl.ioctl(namespace, _NS_GET_OWNER_UID, uid)
+    return int.from_bytes(uid, sys.byteorder)

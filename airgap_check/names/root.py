@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import sys
 from itertools import islice
 from typing import Literal, Protocol
 
-from airgap_check.kernel import foreign_path, procfs
+from airgap_check.kernel import foreign_path, procfs, syscalls
 
 LIMIT = 1 << 22  # a configuration with a block list of domains has megabytes
 _ENTRIES = 1024
-_NS_GET_USERNS, _NS_GET_OWNER_UID = 0xB701, 0xB704  # include/uapi/linux/nsfs.h
 
 
 class Root(Protocol):
@@ -87,12 +84,10 @@ def is_made_by_root(pid: int, kind: Literal["user", "mnt"]) -> bool:
     opened = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)]
     try:
         if kind == "mnt":
-            opened.append(fcntl.ioctl(opened[0], _NS_GET_USERNS))
+            opened.append(syscalls.owning_namespace(opened[0]))
         if os.fstat(opened[-1]).st_ino == os.stat("/proc/self/ns/user").st_ino:
             return True
-        uid = bytearray(4)
-        fcntl.ioctl(opened[-1], _NS_GET_OWNER_UID, uid)
-        return int.from_bytes(uid, sys.byteorder) == 0
+        return syscalls.owner_uid(opened[-1]) == 0
     except PermissionError:
         return True
     finally:

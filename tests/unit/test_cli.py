@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airgap_check import cli, reporters
+from airgap_check import cli, finding, reporters
 from airgap_check.commands import options
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -93,6 +93,10 @@ def test_a_duration_is_a_number_and_a_unit(text: str, capsys: pytest.CaptureFixt
 
 def test_durations_are_seconds() -> None:
     assert [options.duration(text) for text in ("30s", "10m", "2h")] == [30, 600, 7200]
+
+
+def test_the_severities_of_the_option_are_those_of_the_findings() -> None:
+    assert options.SEVERITIES == finding.SEVERITIES
 
 
 HOSTILE = {

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
-    from airgap_check.evidence import Allowed, Answer, Connection, Endpoint, Listener, Setting
+    from airgap_check.evidence import Allowed, Answer, Connection, Listener, Setting
+    from airgap_check.fact import Endpoint
 
 NEVER_EGRESS = frozenset({"loopback", "own", "host"})
 _RAW = frozenset({"raw", "packet", "icmp"})

@@ -12,19 +12,10 @@ from airgap_check import engine, host, policyfile, recording, rulebook
 from airgap_check.allowlist import Allowlist
 from airgap_check.collectors import environment, listeners, resolution, sockets
 from airgap_check.errors import UsageError
-from airgap_check.evidence import (
-    Answer,
-    Connection,
-    Evidence,
-    Fact,
-    Inspection,
-    PolicyReference,
-    PolicyTrust,
-    Resolver,
-    Runtime,
-    Setting,
-)
+from airgap_check.evidence import Answer, Connection, Evidence, PolicyTrust, Resolver, Runtime, Setting
+from airgap_check.fact import Fact
 from airgap_check.input import read_bytes, written_by_others
+from airgap_check.inspection import Inspection, PolicyReference
 from airgap_check.kernel import inventory, netns
 from airgap_check.objectos.derive import derive
 from airgap_check.policy import Policy, normal

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from airgap_check.address import PUBLIC
-from airgap_check.evidence import Coverage, Evidence, Fact, Inspection, Runtime
+from airgap_check.evidence import Coverage, Evidence, Runtime
+from airgap_check.fact import Fact
 from airgap_check.finding import (
     DEFAULT_FAIL_ON,
     ExitCode,
@@ -30,6 +31,7 @@ from airgap_check.view import PeerView
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airgap_check.inspection import Inspection
     from airgap_check.rule import RuleSet
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
-from airgap_check.address import Address, Scope, Wrapping, scope_of, unwrap
+from airgap_check.address import Scope
+from airgap_check.fact import Endpoint, Fact, Place, Process, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,56 +21,8 @@ Direction = Literal["outbound", "inbound", "unknown"]
 Protocol = Literal["tcp", "udp", "raw", "packet", "icmp"]
 Status = Literal["complete", "partial", "unavailable"]
 Allowed = Literal["yes", "no", "unknown"]
-
-
-class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part of a record."""
-
-
-class Process(Fact, frozen=True, kw_only=True):
-    """A process as it was when it was seen. ``command`` is redacted; ``started`` tells a reused pid apart."""
-
-    pid: int
-    started: datetime | None = None
-    name: str | None = None
-    executable: str | None = None
-    command: str | None = None
-    user: str | None = None
-
-
-class Workload(Fact, frozen=True, kw_only=True):
-    """Who runs it, from the cgroup: ``kind`` is unit, container or cgroup; ``pod`` is the Kubernetes pod uid."""
-
-    kind: Literal["unit", "container", "cgroup"]
-    id: str
-    name: str
-    image: str | None = None
-    pod: str | None = None
-
-
-class Endpoint(Fact, frozen=True, kw_only=True):
-    """One end of a connection, or a place that a setting names.
-
-    ``address`` is as the application used it, ``inner`` the unwrapped one where they differ. A name that nobody has
-    resolved has no address and the scope *unknown*.
-    """
-
-    address: str | None = None
-    inner: str | None = None
-    wrapped: Wrapping | None = None
-    scope: Scope = "unknown"
-    port: int | None = None
-    name: str | None = None
-
-
-class Place(Fact, frozen=True, kw_only=True):
-    """Where a setting stands: the environment of a process, a file and line, a unit, a command line."""
-
-    kind: Literal["process", "own", "file", "unit", "command-line"]
-    pid: int | None = None
-    path: str | None = None
-    line: int | None = None
-    unit: str | None = None
+Sight = Literal["sockets", "attempts", "sockdiag", "traffic", "capture"]
+Hidden = Literal["no", "ech", "encrypted-dns", "cut"]
 
 
 class Record(Fact, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
@@ -77,10 +30,11 @@ class Record(Fact, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
 
 
 class Connection(Record, frozen=True, kw_only=True, tag="connection"):
-    """Sockets of one process that share both ends but for the ephemeral port; ``count`` says how many.
+    """Sockets or attempts of one process that share both ends but for the ephemeral port; ``count`` says how many.
 
-    ``netns`` is the inode of the network namespace; ``user`` the owner's name or uid; ``ownerless`` is set where the
-    kernel itself keeps no owner (TIME-WAIT), so that nobody could have named one.
+    ``netns`` is the inode of the network namespace, 0 where it had gone before it could be told; ``user`` the owner's
+    name or uid; ``ownerless`` is set where nobody could have named one: the kernel keeps no owner of a socket in
+    TIME-WAIT, and a packet has none. ``seen`` names the collector; who observes sets ``first`` and ``last``.
     """
 
     netns: int
@@ -96,6 +50,71 @@ class Connection(Record, frozen=True, kw_only=True, tag="connection"):
     count: int = 1
     first: datetime | None = None
     last: datetime | None = None
+    seen: Sight = "sockets"
+
+
+class Question(Record, frozen=True, kw_only=True, tag="question"):
+    """A name that was asked for on the wire, once a name, server and asker; ``status`` is the worst answer seen.
+
+    ``name`` is in lower case without the last dot, ``type`` the record type in letters (A, AAAA, SRV ...). A question
+    without an answer has the status *asked*.
+    """
+
+    netns: int
+    name: str
+    type: str
+    protocol: Literal["dns", "mdns", "llmnr"]
+    server: Endpoint
+    status: Literal["asked", "ok", "nodata", "nxdomain", "servfail", "refused", "error"] = "asked"
+    process: Process | None = None
+    workload: Workload | None = None
+    user: str | None = None
+    count: int = 1
+    first: datetime | None = None
+    last: datetime | None = None
+    seen: Sight = "traffic"
+
+
+class Request(Record, frozen=True, kw_only=True, tag="request"):
+    """What a client said of whom it wants to speak to: a TLS or QUIC ClientHello, the head of an HTTP request.
+
+    The name is what the client claims, so that it never approves anything. ``hidden`` says why it cannot be known: the
+    outer name of an encrypted hello (``ech``), DNS inside TLS, QUIC or HTTPS, or a message that was cut short.
+    """
+
+    netns: int
+    source: Literal["tls", "quic", "http", "dot", "doq", "doh"]
+    name: str | None = None
+    hidden: Hidden = "no"
+    protocol: Protocol
+    remote: Endpoint
+    process: Process | None = None
+    workload: Workload | None = None
+    user: str | None = None
+    count: int = 1
+    first: datetime | None = None
+    last: datetime | None = None
+    seen: Sight = "traffic"
+
+
+class Counter(Record, frozen=True, kw_only=True, tag="counter"):
+    """A counter of the kernel that grew while we observed: packets without a route, or refused by the firewall.
+
+    ``attributed`` counts the attempts that were seen in the same network namespace meanwhile.
+    """
+
+    netns: int
+    name: str
+    increase: int
+    attributed: int = 0
+
+
+class EntryUse(Record, frozen=True, kw_only=True, tag="use"):
+    """How often a workload used an entry of the allowlist while the kernel filtered by it."""
+
+    entry: str
+    workload: Workload | None = None
+    count: int
 
 
 class Setting(Record, frozen=True, kw_only=True, tag="setting"):
@@ -124,7 +143,8 @@ class Runtime(Record, frozen=True, kw_only=True, tag="runtime"):
 class Resolver(Record, frozen=True, kw_only=True, tag="resolver"):
     """A name server that this host asks, or that its local resolver forwards to (``via``).
 
-    An upstream that could not be found out has no address and the scope *unknown*.
+    An upstream that could not be found out has no address and the scope *unknown*. ``search`` holds the suffixes that
+    are tried with it.
     """
 
     netns: int
@@ -132,13 +152,15 @@ class Resolver(Record, frozen=True, kw_only=True, tag="resolver"):
     scope: Scope = "unknown"
     source: str
     via: str | None = None
+    search: tuple[str, ...] = ()
 
 
 class Answer(Record, frozen=True, kw_only=True, tag="answer"):
     """What one source said about one name. ``chain`` holds the CNAME targets in order, ``ttl`` is in seconds.
 
     ``private`` is set where a runtime's own files or name servers said it: it holds for the network namespace ``netns``
-    only. Any other answer is what this host says, and holds for everybody.
+    only. Any other answer is what this host says, and holds for everybody. An *observed* answer was seen on the wire
+    at ``first``, and binds nothing that began before.
     """
 
     name: str
@@ -150,6 +172,8 @@ class Answer(Record, frozen=True, kw_only=True, tag="answer"):
     ttl: int | None = None
     server: str | None = None
     private: bool = False
+    first: datetime | None = None
+    seen: Sight | None = None
 
 
 class Listener(Record, frozen=True, kw_only=True, tag="listener"):
@@ -171,7 +195,19 @@ class PolicyTrust(Record, frozen=True, kw_only=True, tag="policy-file"):
     reason: str = ""
 
 
-AnyRecord = Connection | Setting | Runtime | Resolver | Answer | Listener | PolicyTrust
+AnyRecord = (
+    Connection
+    | Question
+    | Request
+    | Counter
+    | EntryUse
+    | Setting
+    | Runtime
+    | Resolver
+    | Answer
+    | Listener
+    | PolicyTrust
+)
 _R = TypeVar("_R", bound=Record)
 
 
@@ -195,7 +231,7 @@ class Evidence(Fact, frozen=True, kw_only=True):
     records: tuple[AnyRecord, ...] = ()
     reason: str = ""
     scope: str = ""
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = msgspec.field(default_factory=dict)
     lost: int = 0
     blind: tuple[str, ...] = ()
 
@@ -207,89 +243,3 @@ class Evidence(Fact, frozen=True, kw_only=True):
     def of(self, record_type: type[_R]) -> Iterator[_R]:
         """Iterate over the records of one type."""
         return (record for record in self.records if isinstance(record, record_type))
-
-
-class Tool(Fact, frozen=True, kw_only=True):
-    """This program: ``sha256`` is over its own files and rules."""
-
-    name: str
-    version: str
-    sha256: str
-
-
-class Subject(Fact, frozen=True, kw_only=True):
-    """The host that was looked at; ``scope`` is *namespace* when we could see only a container's share of it."""
-
-    hostname: str
-    machine_id_hash: str | None
-    boot_id: str | None
-    kernel: str
-    scope: Literal["host", "namespace"]
-
-
-class Run(Fact, frozen=True, kw_only=True):
-    """Who ran it, with which rights."""
-
-    uid: int
-    login_uid: int | None
-    sudo_user: str | None
-    capabilities: tuple[str, ...]
-    argv: tuple[str, ...]
-
-
-class Clock(Fact, frozen=True, kw_only=True):
-    """Whether the kernel considers its clock synchronised (None: it would not say), and who was asked."""
-
-    synchronized: bool | None
-    source: str
-
-
-class PolicyReference(Fact, frozen=True, kw_only=True):
-    """Which policy was in force: ``sha256`` is of the file's bytes, or of the derived policy's text."""
-
-    path: str | None
-    sha256: str
-    derived: bool
-
-
-class Inspection(Fact, frozen=True, kw_only=True):
-    """Everything one run saw: the whole input of the engine, and the content of a recorded evidence file."""
-
-    tool: Tool
-    subject: Subject
-    run: Run
-    clock: Clock
-    started: datetime
-    finished: datetime
-    policy: PolicyReference
-    filtered_by: str | None = None
-    claim: Literal["snapshot", "observed", "replayed"] = "snapshot"
-    evidence: tuple[Evidence, ...] = ()
-
-    def of(self, kind: str) -> Evidence:
-        """Return the evidence of one collector; one that never ran is *unavailable*, not empty."""
-        for evidence in self.evidence:
-            if evidence.kind == kind:
-                return evidence
-        return Evidence(kind=kind, status="unavailable", reason="was not collected")
-
-    def records(self, record_type: type[_R]) -> Iterator[_R]:
-        """Iterate over the records of one type, from whichever collector."""
-        return (record for evidence in self.evidence for record in evidence.of(record_type))
-
-
-def endpoint(
-    address: Address, port: int | None = None, *, name: str | None = None, scope: Scope | None = None
-) -> Endpoint:
-    """Describe an address. A mapped address is plain IPv4 to the kernel and to us; other wrappings keep both forms."""
-    inner, wrapping = unwrap(address)
-    if wrapping == "mapped":
-        address = inner
-    return Endpoint(
-        address=str(address),
-        inner=str(inner) if inner != address else None,
-        wrapped=wrapping,
-        scope=scope or scope_of(address),
-        port=port,
-        name=name,
-    )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from airgap_check.address import PUBLIC
 from airgap_check.allowlist import Allowlist
-from airgap_check.evidence import Connection, Endpoint, Place, Protocol, Setting
+from airgap_check.evidence import Connection, Protocol, Setting
+from airgap_check.fact import Endpoint, Place
 from airgap_check.finding import DEFAULT_FAIL_ON, ExitCode, at_least
 from airgap_check.reporters.policy_line import policy_line
 from airgap_check.view import ConnectionView

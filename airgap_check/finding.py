@@ -9,7 +9,9 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, Final, Literal
 
-from airgap_check.evidence import Allowed, AnyRecord, Clock, Coverage, Fact, Run, Runtime, Subject, Tool
+from airgap_check.evidence import Allowed, AnyRecord, Coverage, Runtime
+from airgap_check.fact import Fact
+from airgap_check.inspection import Clock, Run, Subject, Tool
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")

@@ -13,22 +13,22 @@ import msgspec
 
 from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.evidence import (
+    Answer,
     AnyRecord,
-    Clock,
     Connection,
+    Counter,
     Coverage,
+    EntryUse,
     Evidence,
-    Fact,
-    Inspection,
     Listener,
-    PolicyReference,
-    Run,
+    Question,
+    Request,
     Runtime,
     Setting,
-    Subject,
-    Tool,
 )
+from airgap_check.fact import Fact
 from airgap_check.input import open_regular
+from airgap_check.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,8 +64,14 @@ def collector_of(record: AnyRecord) -> str:
     """Name the collector that states a kind of record."""
     if isinstance(record, Setting | Runtime):
         return "environment"
-    if isinstance(record, Connection):
-        return "sockets"
+    if isinstance(record, Connection | Question | Request):
+        return record.seen
+    if isinstance(record, Counter):
+        return "counters"
+    if isinstance(record, EntryUse):
+        return "attempts"
+    if isinstance(record, Answer) and record.seen:
+        return record.seen
     return "listeners" if isinstance(record, Listener) else "resolution"
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from airgap_check.evidence import Coverage, Process, Workload
+    from airgap_check.evidence import Coverage
+    from airgap_check.fact import Process, Workload
     from airgap_check.policy import Policy
     from airgap_check.rule import Rule
     from airgap_check.survey import Survey

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from airgap_check.policy import Selector, many
 
 if TYPE_CHECKING:
-    from airgap_check.evidence import Allowed, Process, Workload
+    from airgap_check.evidence import Allowed
+    from airgap_check.fact import Process, Workload
 
 
 def selects(

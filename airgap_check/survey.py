@@ -9,19 +9,8 @@ import msgspec
 
 from airgap_check.address import PUBLIC, may_be_short, scope_of_network
 from airgap_check.allowlist import NEVER_EGRESS, Allowlist, Decision, matches
-from airgap_check.evidence import (
-    Answer,
-    Connection,
-    Endpoint,
-    Inspection,
-    Listener,
-    Place,
-    PolicyTrust,
-    Posture,
-    Resolver,
-    Runtime,
-    Setting,
-)
+from airgap_check.evidence import Answer, Connection, Listener, PolicyTrust, Posture, Resolver, Runtime, Setting
+from airgap_check.fact import Endpoint, Place
 from airgap_check.finding import JudgedConnection
 from airgap_check.policy import DEFAULT_REQUIRE, Entry, Policy, many, networks_of, normal, port_range
 from airgap_check.selector import selects
@@ -47,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airgap_check.address import Network
+    from airgap_check.inspection import Inspection
 
 
 class Survey:

@@ -13,17 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_o
 
 import msgspec
 
-from airgap_check.evidence import (
-    Allowed,
-    Answer,
-    Connection,
-    Endpoint,
-    Fact,
-    Listener,
-    PolicyTrust,
-    Resolver,
-    Setting,
-)
+from airgap_check.evidence import Allowed, Answer, Connection, Listener, PolicyTrust, Resolver, Setting
+from airgap_check.fact import Endpoint, Fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,22 +9,9 @@ import msgspec
 
 from airgap_check import policyfile, rulebook
 from airgap_check.address import Scope, parse
-from airgap_check.evidence import (
-    AnyRecord,
-    Clock,
-    Connection,
-    Endpoint,
-    Evidence,
-    Inspection,
-    PolicyReference,
-    Process,
-    Run,
-    Runtime,
-    Status,
-    Subject,
-    Tool,
-    endpoint,
-)
+from airgap_check.evidence import AnyRecord, Connection, Evidence, Runtime, Status
+from airgap_check.fact import Endpoint, Process, endpoint
+from airgap_check.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool
 from airgap_check.recording import collector_of
 
 if TYPE_CHECKING:

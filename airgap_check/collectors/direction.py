@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airgap_check.kernel.peer import plain
 from airgap_check.kernel.sock_diag import CLOSE, LISTEN, SYN_SENT
 
 if TYPE_CHECKING:
@@ -12,16 +13,10 @@ if TYPE_CHECKING:
     from airgap_check.evidence import Direction
     from airgap_check.kernel.sock_diag import Row
 
-_MAPPED = bytes(10) + b"\xff\xff"
 _ANY4, _ANY6 = bytes(4), bytes(16)
 DHCP_CLIENT = frozenset({68, 546})  # RFC 2131, RFC 8415: they wait for answers, not for callers
 # The kernel's clients of ONC RPC (NFS, its locks and callbacks) call from here: net/sunrpc/xprtsock.c.
 _RPC_CLIENT = range(665, 1024)
-
-
-def plain(packed: bytes) -> bytes:
-    """Return the IPv4 address of an IPv4-mapped one (RFC 4291 2.5.5.2), any other address as it is; all packed."""
-    return packed[12:] if packed.startswith(_MAPPED) else packed
 
 
 class TcpDirection:

@@ -10,7 +10,8 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.collectors import process_environment, runtimes, units
-from airgap_check.evidence import Evidence, Place, Runtime, Setting
+from airgap_check.evidence import Evidence, Runtime, Setting
+from airgap_check.fact import Place
 from airgap_check.kernel import cgroup, procfs
 from airgap_check.objectos import product, settings
 from airgap_check.redact import REDACTED, printable, value
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from airgap_check.collectors.process_environment import Seen, Sweep
-    from airgap_check.evidence import Process, Workload
+    from airgap_check.fact import Process, Workload
 
 _LENGTH = 512
 _ENDPOINTS = 256  # of one setting; more is no configuration, but an attempt to drown the audit

@@ -12,8 +12,8 @@ from airgap_check.errors import UsageError
 if TYPE_CHECKING:
     import argparse
 
-    from airgap_check.evidence import Inspection
     from airgap_check.finding import Report
+    from airgap_check.inspection import Inspection
 
 
 def check(arguments: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from airgap_check.commands import options
 if TYPE_CHECKING:
     import argparse
 
-    from airgap_check.evidence import Endpoint
+    from airgap_check.fact import Endpoint
 
 HELP = "which entry or rule decides DESTINATION[:PORT], and why"
 
@@ -38,7 +38,7 @@ def destination(text: str) -> Endpoint:
     """Read ``address``, ``address:port``, ``[v6]:port``, ``name`` or ``name:port``. Raises `UsageError`."""
     from airgap_check.address import parse
     from airgap_check.errors import UsageError
-    from airgap_check.evidence import Endpoint, endpoint
+    from airgap_check.fact import Endpoint, endpoint
     from airgap_check.policy import is_host_name, normal, port_range
 
     host, _, port_text = text.rpartition(":")

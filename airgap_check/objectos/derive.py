@@ -12,7 +12,8 @@ from airgap_check.policy import Entry, Policy, PolicyFile, Role, is_host_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airgap_check.evidence import Endpoint, Resolver, Setting
+    from airgap_check.evidence import Resolver, Setting
+    from airgap_check.fact import Endpoint
 
 # What a runtime needs by its purpose; a proxy, a control plane or an AI service is for a person to approve.
 _DERIVED: frozenset[str] = frozenset(

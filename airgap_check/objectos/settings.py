@@ -11,7 +11,8 @@ from airgap_check.objectos.endpoint import is_malformed, parse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airgap_check.evidence import Endpoint, Posture
+    from airgap_check.evidence import Posture
+    from airgap_check.fact import Endpoint
 
 Form = Literal[
     "endpoint",  # a URL, DSN, host or list of them

@@ -28,7 +28,8 @@ from airgap_check import policyfile, yamlfile
 from airgap_check.address import scope_of
 from airgap_check.allowlist import Allowlist
 from airgap_check.collectors import environment, listeners, sockets
-from airgap_check.evidence import Answer, Evidence, Inspection, Process, Resolver, endpoint
+from airgap_check.evidence import Answer, Evidence, Resolver
+from airgap_check.fact import Process, endpoint
 from airgap_check.kernel import procfs
 from airgap_check.kernel.cgroup import Cgroups
 from airgap_check.kernel.inventory import Inventory, NamespaceSockets
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airgap_check.evidence import AnyRecord, Connection
+    from airgap_check.inspection import Inspection
     from airgap_check.policy import Policy
 
 FOLDER = Path(__file__).parent / "hosts"

@@ -17,20 +17,9 @@ import yaml
 
 from airgap_check import address, policyfile, recording, rulebook, yamlfile
 from airgap_check.engine import Terms, judge
-from airgap_check.evidence import (
-    AnyRecord,
-    Clock,
-    Endpoint,
-    Evidence,
-    Inspection,
-    PolicyReference,
-    PolicyTrust,
-    Run,
-    Status,
-    Subject,
-    Tool,
-    endpoint,
-)
+from airgap_check.evidence import AnyRecord, Evidence, PolicyTrust, Status
+from airgap_check.fact import Endpoint, endpoint
+from airgap_check.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool
 
 if TYPE_CHECKING:
     from airgap_check.finding import Report

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from airgap_check.address import Scope
-from airgap_check.evidence import Allowed, Connection, Direction, Endpoint, Protocol
+from airgap_check.evidence import Allowed, Connection, Direction, Protocol
+from airgap_check.fact import Endpoint
 from airgap_check.view import ConnectionView
 from tests.rules.rule_case import rules
 

@@ -9,7 +9,8 @@ import pytest
 
 from airgap_check.address import Scope
 from airgap_check.allowlist import NEVER_EGRESS
-from airgap_check.evidence import Allowed, Endpoint, Place, Setting
+from airgap_check.evidence import Allowed, Setting
+from airgap_check.fact import Endpoint, Place
 from airgap_check.view import EndpointView
 from tests.rules.rule_case import rules
 

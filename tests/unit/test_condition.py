@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from airgap_check.condition import Condition, compile_condition
 from airgap_check.errors import InvalidFileError
-from airgap_check.evidence import Answer, Connection, Direction, Endpoint, Process, Workload
+from airgap_check.evidence import Answer, Connection, Direction
+from airgap_check.fact import Endpoint, Process, Workload
 from airgap_check.finding import Reason
 from airgap_check.view import KINDS, AnswerView, ConnectionView, View, fields
 from airgap_check.yamlfile import parse

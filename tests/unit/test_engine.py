@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airgap_check.engine import Terms, judge
-from airgap_check.evidence import Answer, Evidence, Place, PolicyTrust, Process, Setting, Workload
+from airgap_check.evidence import Answer, Evidence, PolicyTrust, Setting
+from airgap_check.fact import Place, Process, Workload
 from airgap_check.rule import compile_all
 from tests.building import connection, inspection, policy, remote
 
@@ -254,7 +255,7 @@ def test_an_entry_that_approves_more_than_a_destination_is_broad(entry: dict[str
 
 
 def test_a_configured_name_has_the_worst_scope_that_it_was_seen_to_have() -> None:
-    from airgap_check.evidence import Endpoint
+    from airgap_check.fact import Endpoint
 
     setting = Setting(
         name="OS_DATABASE_URL", posture="url", role="database", place=Place(kind="own"),

@@ -14,10 +14,13 @@ NAME = "airgap_check"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("redact", "address", "yamlfile", "input"),
+    ("fact",),
     ("evidence",),
-    ("kernel", "recording"),
+    ("inspection",),
+    ("kernel", "recording", "dissect"),
     ("objectos", "names"),
-    ("collectors",),
+    ("collectors", "captures"),
+    ("observers",),
     ("finding",),
     ("view",),
     ("condition",),
@@ -37,8 +40,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 PURE = {
-    "engine", "result", "survey", "allowlist", "condition", "view", "finding", "evidence", "policy", "address", "rule",
-    "selector",
+    "engine", "result", "survey", "allowlist", "condition", "view", "finding", "fact", "evidence", "inspection",
+    "policy", "address", "rule", "selector",
 }  # fmt: skip
 OUTSIDE = {"os", "socket", "subprocess", "time", "sys", "pathlib", "random"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))

@@ -9,7 +9,8 @@ import pytest
 
 from airgap_check import recording
 from airgap_check.errors import InvalidFileError, UsageError
-from airgap_check.evidence import Answer, Listener, Place, Process, Resolver, Setting
+from airgap_check.evidence import Answer, Listener, Resolver, Setting
+from airgap_check.fact import Place, Process
 from tests.building import connection, inspection, remote
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import yaml
 
 from airgap_check import rulebook
 from airgap_check.errors import InvalidFileError, UsageError
-from airgap_check.evidence import Answer, Connection, Endpoint, Process
+from airgap_check.evidence import Answer, Connection
+from airgap_check.fact import Endpoint, Process
 from airgap_check.rule import Rule, compile_all, compile_rule
 from airgap_check.view import KINDS, AnswerView, ConnectionView, View, fields
 

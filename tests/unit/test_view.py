@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airgap_check.evidence import Answer, Connection, Endpoint, Process, Workload
+from airgap_check.evidence import Answer, Connection
+from airgap_check.fact import Endpoint, Process, Workload
 from airgap_check.view import KINDS, AnswerView, ConnectionView, DeploymentView, View, fields
 
 FAR = Endpoint(address="10.9.9.9", scope="private", port=443)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airgap_check.collectors.direction import TcpDirection, UdpDirection, plain
+from airgap_check.collectors.direction import TcpDirection, UdpDirection
+from airgap_check.kernel.peer import plain
 from airgap_check.kernel.sock_diag import CLOSE, ESTABLISHED, LISTEN, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Row
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.address import PUBLIC, Address, Scope, scope_of
-from airgap_check.collectors.direction import plain
 
 if TYPE_CHECKING:
     from airgap_check.kernel.inventory import Inventory, NamespaceSockets
 
+_MAPPED = bytes(10) + b"\xff\xff"
 _FIXED = frozenset({"loopback", "unspecified", "multicast", "broadcast"})
 _SHAREABLE = frozenset({"private", "shared", "link-local"})
 
@@ -56,3 +56,8 @@ class Peers(dict[bytes, Peer]):
         if bare in self._broadcasts and (scope not in PUBLIC or bare in self._initial_broadcasts):
             return "broadcast"
         return "host" if scope in _SHAREABLE and bare in self._host else scope
+
+
+def plain(packed: bytes) -> bytes:
+    """Return the IPv4 address of an IPv4-mapped one (RFC 4291 2.5.5.2), any other address as it is; all packed."""
+    return packed[12:] if packed.startswith(_MAPPED) else packed

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airgap_check.collectors.peer import Peers
+from airgap_check.kernel.peer import Peers
 from tests.stock import inventory, namespace, packed
 
 

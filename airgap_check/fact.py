@@ -1,0 +1,77 @@
+"""The parts that records are made of: a process, a workload, an end of a connection, a place in the configuration."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from airgap_check.address import Address, Scope, Wrapping, scope_of, unwrap
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of a record."""
+
+
+class Process(Fact, frozen=True, kw_only=True):
+    """A process as it was when it was seen. ``command`` is redacted; ``started`` tells a reused pid apart."""
+
+    pid: int
+    started: datetime | None = None
+    name: str | None = None
+    executable: str | None = None
+    command: str | None = None
+    user: str | None = None
+
+
+class Workload(Fact, frozen=True, kw_only=True):
+    """Who runs it, from the cgroup: ``kind`` is unit, container or cgroup; ``pod`` is the Kubernetes pod uid."""
+
+    kind: Literal["unit", "container", "cgroup"]
+    id: str
+    name: str
+    image: str | None = None
+    pod: str | None = None
+
+
+class Endpoint(Fact, frozen=True, kw_only=True):
+    """One end of a connection, or a place that a setting names.
+
+    ``address`` is as the application used it, ``inner`` the unwrapped one where they differ. A name that nobody has
+    resolved has no address and the scope *unknown*.
+    """
+
+    address: str | None = None
+    inner: str | None = None
+    wrapped: Wrapping | None = None
+    scope: Scope = "unknown"
+    port: int | None = None
+    name: str | None = None
+
+
+class Place(Fact, frozen=True, kw_only=True):
+    """Where a setting stands: the environment of a process, a file and line, a unit, a command line."""
+
+    kind: Literal["process", "own", "file", "unit", "command-line"]
+    pid: int | None = None
+    path: str | None = None
+    line: int | None = None
+    unit: str | None = None
+
+
+def endpoint(
+    address: Address, port: int | None = None, *, name: str | None = None, scope: Scope | None = None
+) -> Endpoint:
+    """Describe an address. A mapped address is plain IPv4 to the kernel and to us; other wrappings keep both forms."""
+    inner, wrapping = unwrap(address)
+    if wrapping == "mapped":
+        address = inner
+    return Endpoint(
+        address=str(address),
+        inner=str(inner) if inner != address else None,
+        wrapped=wrapping,
+        scope=scope or scope_of(address),
+        port=port,
+        name=name,
+    )

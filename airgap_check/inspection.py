@@ -1,0 +1,83 @@
+"""One run as a whole: which tool looked at which host, as whom, when, under which policy, and what it saw."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from airgap_check.evidence import Evidence, Record
+from airgap_check.fact import Fact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_R = TypeVar("_R", bound=Record)
+
+
+class Tool(Fact, frozen=True, kw_only=True):
+    """This program: ``sha256`` is over its own files and rules."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class Subject(Fact, frozen=True, kw_only=True):
+    """The host that was looked at; ``scope`` is *namespace* when we could see only a container's share of it."""
+
+    hostname: str
+    machine_id_hash: str | None
+    boot_id: str | None
+    kernel: str
+    scope: Literal["host", "namespace"]
+
+
+class Run(Fact, frozen=True, kw_only=True):
+    """Who ran it, with which rights."""
+
+    uid: int
+    login_uid: int | None
+    sudo_user: str | None
+    capabilities: tuple[str, ...]
+    argv: tuple[str, ...]
+
+
+class Clock(Fact, frozen=True, kw_only=True):
+    """Whether the kernel considers its clock synchronised (None: it would not say), and who was asked."""
+
+    synchronized: bool | None
+    source: str
+
+
+class PolicyReference(Fact, frozen=True, kw_only=True):
+    """Which policy was in force: ``sha256`` is of the file's bytes, or of the derived policy's text."""
+
+    path: str | None
+    sha256: str
+    derived: bool
+
+
+class Inspection(Fact, frozen=True, kw_only=True):
+    """Everything one run saw: the whole input of the engine, and the content of a recorded evidence file."""
+
+    tool: Tool
+    subject: Subject
+    run: Run
+    clock: Clock
+    started: datetime
+    finished: datetime
+    policy: PolicyReference
+    filtered_by: str | None = None
+    claim: Literal["snapshot", "observed", "replayed"] = "snapshot"
+    evidence: tuple[Evidence, ...] = ()
+
+    def of(self, kind: str) -> Evidence:
+        """Return the evidence of one collector; one that never ran is *unavailable*, not empty."""
+        for evidence in self.evidence:
+            if evidence.kind == kind:
+                return evidence
+        return Evidence(kind=kind, status="unavailable", reason="was not collected")
+
+    def records(self, record_type: type[_R]) -> Iterator[_R]:
+        """Iterate over the records of one type, from whichever collector."""
+        return (record for evidence in self.evidence for record in evidence.of(record_type))

@@ -57,8 +57,25 @@ class PolicyReference(Fact, frozen=True, kw_only=True):
     derived: bool
 
 
+class Trial(Fact, frozen=True, kw_only=True):
+    """One marked attempt of our own: which failure it stood for, and whether an observer saw it, of the right process.
+
+    ``seen`` is *skipped* where the kernel could not be made to fail in that way; ``note`` says why, or what went wrong.
+    """
+
+    mode: str
+    observer: str
+    seen: Literal["yes", "no", "skipped"]
+    process: Literal["right", "wrong", "unknown", "not promised"] = "not promised"
+    note: str = ""
+
+
 class Inspection(Fact, frozen=True, kw_only=True):
-    """Everything one run saw: the whole input of the engine, and the content of a recorded evidence file."""
+    """Everything one run saw: the whole input of the engine, and the content of a recorded evidence file.
+
+    ``filtered_by`` is the digest of the policy that the kernel filtered by; ``gaps`` are times inside the run in which
+    nothing was observed; ``relaxed`` names the options that made the collection milder.
+    """
 
     tool: Tool
     subject: Subject
@@ -69,6 +86,10 @@ class Inspection(Fact, frozen=True, kw_only=True):
     policy: PolicyReference
     filtered_by: str | None = None
     claim: Literal["snapshot", "observed", "replayed"] = "snapshot"
+    source: Literal["host", "capture"] = "host"
+    gaps: tuple[tuple[datetime, datetime], ...] = ()
+    self_test: tuple[Trial, ...] = ()
+    relaxed: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
 
     def of(self, kind: str) -> Evidence:

@@ -78,6 +78,12 @@ command -v unshare                  | util-linux
 command -v nsenter                  | util-linux
 command -v ps                       | procps
 command -v lsof                     | lsof
+command -v nft                      | nftables
+command -v iptables-legacy-save     | iptables
+command -v conntrack                | conntrack
+command -v clang                    | clang
+ls /usr/include/bpf/bpf_helpers.h   | libbpf-dev
+command -v tshark                   | tshark
 command -v dnsmasq                  | dnsmasq-base
 command -v unbound                  | unbound
 command -v npm                      | npm

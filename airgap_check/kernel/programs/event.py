@@ -51,4 +51,4 @@ def decode(data: Bytes) -> Event:
     """Read one event; raises `struct.error` when it has another size than `SIZE`."""
     *before, port, protocol, hook, family, kind, flags, started, command = _LAYOUT.unpack(data)
     command = command.partition(b"\0")[0]
-    return Event(*before, int.from_bytes(port, "big"), protocol, hook, family, kind, flags, started, command)
+    return Event._make((*before, int.from_bytes(port, "big"), protocol, hook, family, kind, flags, started, command))

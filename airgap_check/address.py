@@ -167,3 +167,15 @@ def scope_of_network(network: Network) -> Scope:
         if block.first <= first and last <= block.last:
             return block.scope
     return "public"
+
+
+def scopes_in(network: Network) -> frozenset[Scope]:
+    """Name every scope that an address of a network may have, as it is written: what it may wrap is not looked at."""
+    first, last = int(network.network_address), int(network.broadcast_address)
+    found: set[Scope] = set()
+    for block in _BLOCKS[network.version]:
+        if block.first <= last and first <= block.last:
+            found.add(block.scope)
+            if block.first <= first and last <= block.last:
+                return frozenset(found)
+    return frozenset(found | {"public"})

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from airgap_check.address import PUBLIC, Address, parse
-from airgap_check.policy import Entry, Inbound, Policy, many, networks_of, normal, port_range
+from airgap_check.binding import Bindings
+from airgap_check.domain import normal
+from airgap_check.policy import Entry, Inbound, Policy, many, networks_of, port_range
 from airgap_check.selector import selects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import date
+    from datetime import date, datetime
 
-    from airgap_check.evidence import Allowed, Answer, Connection, Listener, Setting
+    from airgap_check.evidence import Allowed, Answer, Connection, Listener, Resolver, Setting
     from airgap_check.fact import Endpoint
 
 NEVER_EGRESS = frozenset({"loopback", "own", "host"})
 _RAW = frozenset({"raw", "packet", "icmp"})
 _RAW_ICMP = frozenset({"proto 1", "proto 58"})  # what collectors.sockets says of a raw socket for ICMP, ICMPv6
-# An answer that says what there is, even when that is nothing; anything else leaves the name unanswered.
-_DEFINITE = frozenset({"ok", "nodata", "nxdomain"})
 
 
 class Decision(NamedTuple):
@@ -74,13 +74,18 @@ def matches(pattern: str, name: str) -> bool:
 class Allowlist:
     """A policy bound to the answers that were seen, on one day."""
 
-    def __init__(self, policy: Policy, answers: Iterable[Answer], today: date) -> None:
-        """Bind names to addresses; an answer binds every address of its chain to the name that was asked."""
+    def __init__(
+        self, policy: Policy, answers: Iterable[Answer], today: date, resolvers: Iterable[Resolver] = ()
+    ) -> None:
+        """Bind names to addresses; an answer binds every address of its chain to the name that was asked.
+
+        ``resolvers`` are those that the host uses, our own first: who else answers on the wire binds nothing.
+        """
         self._allow = [_Rule(entry, today) for entry in policy.file.allow]
         self._inbound = [_Rule(entry, today) for entry in policy.file.inbound or ()]
         self._judges_peers = policy.file.inbound is not None
         self._internal = policy.internal
-        self._bound, self._answered = _bindings(answers)
+        self._bindings = Bindings(answers, resolvers)
         self._scoped: dict[Endpoint, Endpoint] = {}
         self._live = [rule for rule in self._allow if not rule.expired]
 
@@ -108,16 +113,17 @@ class Allowlist:
         # A raw or packet socket may send elsewhere whatever it is connected to.
         if remote.scope in NEVER_EGRESS and connection.protocol not in {"raw", "packet"}:
             return Decision("yes", f"{remote.scope} addresses are never egress")
-        return _best(self._entry(rule, connection, remote) for rule in self._live)
+        names = self._named(remote, connection.netns, connection.first)
+        return _best(self._entry(rule, connection, remote, names) for rule in self._live)
 
-    def _entry(self, rule: _Rule, connection: Connection, remote: Endpoint) -> Decision:
+    def _entry(self, rule: _Rule, connection: Connection, remote: Endpoint, names: set[str]) -> Decision:
         if connection.protocol in _RAW:
             approved = NO if remote.scope in PUBLIC and not rule.public else _raw(rule, connection)
             if approved.allowed != "no" or connection.protocol != "icmp":
                 return approved
         if not rule.carries(connection.protocol, remote.port):
             return NO
-        reached = self._reaches(rule, remote, connection.netns)
+        reached = self._reaches(rule, remote, names, connection.netns)
         if reached.allowed == "no" or rule.selector is None:
             return reached
         chosen = selects(
@@ -127,21 +133,24 @@ class Allowlist:
             return Decision("unknown", f"{rule.name}: is only for some, and the owner could not be seen")
         return NO if chosen == "no" else reached
 
-    def _reaches(self, rule: _Rule, remote: Endpoint, netns: int | None = None) -> Decision:
-        """Judge where traffic from a network namespace leads; without one, by what binds names for everybody."""
+    def _named(self, remote: Endpoint, netns: int | None = None, began: datetime | None = None) -> set[str]:
+        """Return the names that lead there from a network namespace; without one, those that do for everybody."""
+        return self._bindings.names(map(str, _reached(remote)), netns, began)
+
+    def _reaches(self, rule: _Rule, remote: Endpoint, names: set[str], netns: int | None = None) -> Decision:
+        """Judge where traffic leads, to an address that has these names."""
         if remote.scope in PUBLIC and not rule.public:
             return NO
         if rule.holds(_reached(remote)):
             return Decision("yes", rule.name)
-        keys = [(str(address), whose) for address in _reached(remote) for whose in (None, netns)]
-        if any(rule.names(name) for key in keys for name in self._bound.get(key, ())):
+        if any(map(rule.names, names)):
             return Decision("yes", rule.name)
         if remote.scope in PUBLIC:
             return NO
         for host in rule.hosts:
             if host.startswith("*."):
                 return Decision("unknown", f"{rule.name}: {host} is a wildcard, whose addresses nobody can ask for")
-            if not self._answered & {(host, None), (host, netns)}:
+            if not self._bindings.answered(host, netns):
                 return Decision("unknown", f"{rule.name}: {host} was not asked or did not answer")
         return NO
 
@@ -179,7 +188,7 @@ class Allowlist:
             if chosen == "no":
                 return NO
         if not remote.name:
-            return self._reaches(rule, remote)
+            return self._reaches(rule, remote, self._named(remote))
         if rule.names(normal(remote.name)):
             return Decision("yes", rule.name)
         if rule.networks and not rule.hosts:
@@ -221,27 +230,6 @@ class Allowlist:
     def covers_name(self, name: str) -> bool:
         """Tell whether any entry, wildcards included, is for this name."""
         return any(rule.names(normal(name)) for rule in self._live)
-
-
-def _bindings(answers: Iterable[Answer]) -> tuple[dict[tuple[str, int | None], set[str]], set[tuple[str, int | None]]]:
-    """Return the names of each address, and the names answered: for one network namespace, or for everybody (None).
-
-    Name servers that told a runtime alone of a name settle for the others that it is not theirs, unless asking for them
-    failed.
-    """
-    bound: dict[tuple[str, int | None], set[str]] = {}
-    answered, failed, elsewhere = set(), set(), set()
-    for answer in answers:
-        name, whose = normal(answer.name), answer.netns if answer.private else None
-        if answer.status in _DEFINITE:
-            answered.add((name, whose))
-        elif whose is None:
-            failed.add(name)
-        if answer.source == "dns" and answer.status in _DEFINITE:
-            elsewhere.add(name)
-        for end in answer.addresses:
-            bound.setdefault((end.address or "", whose), set()).add(name)
-    return bound, answered | {(name, None) for name in elsewhere - failed}
 
 
 def _best(decisions: Iterable[Decision]) -> Decision:

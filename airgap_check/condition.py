@@ -14,12 +14,14 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from airgap_check.address import parse
+from airgap_check.field import Field, fields
 from airgap_check.finding import Reason
-from airgap_check.view import Field, View, fields
 from airgap_check.yamlfile import Document, Path, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from airgap_check.view import View
 
 Truth = bool | None  # None: cannot be decided
 Test = Callable[[Any], bool]

@@ -36,11 +36,10 @@ if TYPE_CHECKING:
 
 
 class Terms(Fact, frozen=True, kw_only=True):
-    """What the caller asked of this verdict; ``relaxed`` names the options that made the run milder."""
+    """What the caller asked of this verdict."""
 
     fail_on: Severity = DEFAULT_FAIL_ON
     accept_derived: bool = False
-    relaxed: tuple[str, ...] = ()
 
 
 def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) -> Report:
@@ -64,17 +63,17 @@ def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) 
         started=inspection.started,
         finished=inspection.finished,
         claim=inspection.claim,
-        window=Window(start=inspection.started, end=inspection.finished),
+        window=Window(start=inspection.started, end=inspection.finished, gaps=inspection.gaps),
         policy=_policy(policy),
         rules_sha256=rules.sha256,
-        relaxed_by=_relaxed_by(policy, terms, results),
+        relaxed_by=_relaxed_by(inspection, policy, terms, results),
         limitations=_limitations(inspection, survey, policy),
         verdict=verdict,
         exit_code=int(codes[verdict]),
         reasons=(*violations, *doubts)
         or (f"no finding at or above {terms.fail_on}, and everything required was seen",),
         coverage=coverage,
-        self_test=(),
+        self_test=inspection.self_test,
         results=results,
         connections=tuple(survey.connections),
     )
@@ -83,7 +82,7 @@ def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) 
 def _coverage(evidence: Evidence, policy: Policy, survey: Survey) -> Coverage:
     coverage = evidence.coverage()
     if evidence.kind == "resolution" and evidence.status == "complete":
-        answered = {answer.name for answer in survey.answers}
+        answered = {answer.name for answer in survey.answers if answer.source != "observed"}
         missing = [name for name in policy.names() if name not in answered]
         if missing:
             return msgspec.structs.replace(coverage, status="partial", reason=f"not asked: {some(missing)}")
@@ -107,16 +106,15 @@ def _doubts(
 ) -> list[str]:
     """List everything that forbids a clean bill of health, whatever else was found."""
     doubts = []
-    required = [*policy.file.require, *(["listeners"] if policy.file.inbound is not None else [])]
-    required += ["attempts"] if inspection.claim == "observed" else []
     seen = {item.collector: item for item in coverage}
-    for collector in dict.fromkeys(required):
+    for collector in _required(inspection, policy):
         item = seen.get(collector)
         if item is None:
             doubts.append(f"required evidence is missing: {collector} was not collected")
         elif item.status != "complete":
             doubts.append(f"required evidence is {item.status}: {collector}: {item.reason}")
-    no_runtime = policy.file.runtime.expected and next(inspection.records(Runtime), None) is None
+    runtime_due = policy.file.runtime.expected and inspection.source == "host"
+    no_runtime = runtime_due and next(inspection.records(Runtime), None) is None
     undecided: dict[str, list[str]] = {}
     for result in results:
         said_below = no_runtime and result.rule == "runtime.not-found"
@@ -134,9 +132,21 @@ def _doubts(
     return doubts
 
 
-def _relaxed_by(policy: Policy, terms: Terms, results: Sequence[RuleResult]) -> tuple[str, ...]:
+def _required(inspection: Inspection, policy: Policy) -> tuple[str, ...]:
+    """Name the collectors without which there is no clean bill of health; of a capture it is the only one there is."""
+    if inspection.source == "capture":
+        return ("capture",)
+    required: list[str] = list(policy.file.require)
+    if policy.file.inbound is not None:
+        required.append("listeners")
+    if inspection.observed:
+        required.append("attempts")
+    return tuple(dict.fromkeys(required))
+
+
+def _relaxed_by(inspection: Inspection, policy: Policy, terms: Terms, results: Sequence[RuleResult]) -> tuple[str, ...]:
     """List whatever made this run milder than the default."""
-    relaxed = list(terms.relaxed)
+    relaxed = list(inspection.relaxed)
     if not at_least(DEFAULT_FAIL_ON, terms.fail_on):
         relaxed.append(f"fail-on {terms.fail_on}")
     if terms.accept_derived and policy.derived:
@@ -145,11 +155,11 @@ def _relaxed_by(policy: Policy, terms: Terms, results: Sequence[RuleResult]) -> 
     if waived:
         relaxed.append(f"waivers ({waived} finding{'s' if waived > 1 else ''})")
     missing = [collector for collector in DEFAULT_REQUIRE if collector not in policy.file.require]
-    if missing:
+    if missing and inspection.source == "host":
         relaxed.append(f"policy require (without {', '.join(missing)})")
     if policy.file.scope.others == "public-only":
         relaxed.append("policy scope.others public-only")
-    if not policy.file.runtime.expected:
+    if not policy.file.runtime.expected and inspection.source == "host":
         relaxed.append("policy runtime.expected false")
     return tuple(relaxed)
 
@@ -158,9 +168,17 @@ def _limitations(inspection: Inspection, survey: Survey, policy: Policy) -> tupl
     texts = {
         "self-asserted": "Self-asserted by this host; its root can forge it.",
         "controls": "Controls are supported by this evidence, never satisfied by it.",
-        "initial-environment": "Environments are those that processes were started with; later changes are invisible.",
     }
-    if inspection.claim != "observed":
+    if inspection.source == "capture":
+        texts["capture"] = (
+            "Only what these files hold was judged: packets have no process, and attempts that failed before a packet "
+            "existed left nothing in them."
+        )
+        return tuple(Limitation(id=name, text=text) for name, text in texts.items())
+    texts["initial-environment"] = (
+        "Environments are those that processes were started with; later changes are invisible."
+    )
+    if not inspection.observed:
         texts["snapshot"] = (
             "A snapshot of one moment: connections shorter than an instant, and attempts that failed before it, "
             "are not covered."

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from airgap_check.evidence import Allowed, AnyRecord, Coverage, Runtime
 from airgap_check.fact import Fact
-from airgap_check.inspection import Clock, Run, Subject, Tool
+from airgap_check.inspection import Clock, Run, Subject, Tool, Trial
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
@@ -140,6 +140,6 @@ class Report(Fact, frozen=True, kw_only=True):
     exit_code: int
     reasons: tuple[str, ...]
     coverage: tuple[Coverage, ...]
-    self_test: tuple[dict[str, Any], ...]
+    self_test: tuple[Trial, ...]
     results: tuple[RuleResult, ...]
     connections: tuple[JudgedConnection, ...]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _R = TypeVar("_R", bound=Record)
+OBSERVERS = frozenset({"attempts", "sockdiag", "traffic", "counters"})  # the collectors that need time to pass
 
 
 class Tool(Fact, frozen=True, kw_only=True):
@@ -91,6 +92,11 @@ class Inspection(Fact, frozen=True, kw_only=True):
     self_test: tuple[Trial, ...] = ()
     relaxed: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def observed(self) -> bool:
+        """Tell whether anybody watched while time passed, be it in this run or in the one that is judged again."""
+        return any(evidence.kind in OBSERVERS for evidence in self.evidence)
 
     def of(self, kind: str) -> Evidence:
         """Return the evidence of one collector; one that never ran is *unavailable*, not empty."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from airgap_check.domain import normal
 from airgap_check.redact import printable
 from airgap_check.view import PolicyTerms
 
@@ -27,7 +28,7 @@ Role = Literal[
     "dns", "ntp", "syslog", "monitoring", "proxy", "cluster", "directory", "dhcp", "pki", "registry", "backup",
     "file-storage", "management", "other",
 ]  # fmt: skip
-Collector = Literal["environment", "sockets", "resolution", "listeners", "attempts"]
+Collector = Literal["environment", "sockets", "resolution", "listeners", "attempts", "sockdiag", "traffic", "counters"]
 DEFAULT_REQUIRE: tuple[Collector, ...] = ("environment", "sockets", "resolution")
 
 OneOrMany = str | tuple[str, ...]
@@ -180,6 +181,13 @@ class Policy:
         """Return the path as a report may show it, whatever bytes it is made of."""
         return None if self.path is None else printable(self.path)
 
+    def is_internal(self, network: Network) -> bool:
+        """Tell whether a whole network lies in one that the policy calls the site's own."""
+        return any(
+            known.version == network.version and network.subnet_of(known)  # type: ignore[arg-type]
+            for known in self.internal
+        )
+
     def names(self) -> list[str]:
         """List the literal host names of the allowlist, each once, in order; wildcards cannot be asked for."""
         hosts = [normal(host) for entry in self.file.allow for host in many(entry.host)]
@@ -189,11 +197,6 @@ class Policy:
 def networks_of(entry: Entry | Inbound) -> tuple[Network, ...]:
     """Parse the networks of an entry."""
     return tuple(ip_network(text) for text in many(entry.cidr))
-
-
-def normal(name: str) -> str:
-    """Return a host name as it is compared: lower case, no trailing dot."""
-    return name.lower().rstrip(".")
 
 
 def port_range(port: int | str) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from airgap_check.address import may_be_short
 from airgap_check.address import parse as parse_address
 from airgap_check.condition import Condition, compile_condition
+from airgap_check.domain import normal
 from airgap_check.policy import (
     OneOrMany,
     Policy,
@@ -18,7 +19,6 @@ from airgap_check.policy import (
     WaiverFile,
     is_host_name,
     many,
-    normal,
     port_range,
 )
 from airgap_check.view import KINDS

@@ -28,7 +28,7 @@ from airgap_check.evidence import (
 )
 from airgap_check.fact import Fact
 from airgap_check.input import open_regular
-from airgap_check.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool
+from airgap_check.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,6 +51,10 @@ class Header(Fact, frozen=True, kw_only=True):
     run: Run
     clock: Clock
     collectors: tuple[str, ...]
+    source: Literal["host", "capture"] = "host"
+    gaps: tuple[tuple[datetime, datetime], ...] = ()
+    self_test: tuple[Trial, ...] = ()
+    relaxed: tuple[str, ...] = ()
 
 
 class CoverageLine(Coverage, frozen=True, kw_only=True, tag_field="kind", tag="coverage"):
@@ -90,6 +94,10 @@ def write(inspection: Inspection) -> Iterator[bytes]:
         run=inspection.run,
         clock=inspection.clock,
         collectors=tuple(evidence.kind for evidence in recorded),
+        source=inspection.source,
+        gaps=inspection.gaps,
+        self_test=inspection.self_test,
+        relaxed=inspection.relaxed,
     )
     yield encode(header) + b"\n"
     for evidence in recorded:
@@ -168,5 +176,9 @@ def _whole(
         policy=header.policy,
         filtered_by=header.filtered_by,
         claim="replayed",
+        source=header.source,
+        gaps=header.gaps,
+        self_test=header.self_test,
+        relaxed=header.relaxed,
         evidence=evidence,
     )

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from airgap_check.basis import basis
+from airgap_check.field import fields
 from airgap_check.finding import Finding, Outcome, RuleResult
-from airgap_check.view import EndpointView, SettingView, View, fields
+from airgap_check.view import EndpointView, SettingView, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +28,13 @@ def result_of(rule: Rule, survey: Survey, policy: Policy, coverage: Sequence[Cov
     findings: tuple[Finding, ...] = ()
     outcome: Outcome = "pass"
     reason = ""
-    seen = next((item for item in coverage if item.collector == rule.collector), None)
+    seen = basis(rule.kind, coverage, survey.source)
     if rule.applies and not rule.applies.decide(View(policy=policy.terms)):
         outcome, reason = "not_applicable", rule.file.otherwise
-    elif seen is None or seen.status == "unavailable":
-        outcome, reason = "unknown", f"no {rule.collector} evidence: {seen.reason if seen else 'was not collected'}"
+    elif seen.sight == "not applicable":
+        outcome, reason = "not_applicable", seen.reason
+    elif seen.sight == "blind":
+        outcome, reason = "unknown", seen.reason
     else:
         findings, undecided, matched = _matches(rule, survey, policy, today)
         waived = sum(1 for finding in findings if finding.waived_by)
@@ -40,8 +44,8 @@ def result_of(rule: Rule, survey: Survey, policy: Policy, coverage: Sequence[Cov
             outcome, reason = "unknown", some(matched)
         elif undecided:
             outcome = "unknown"
-        elif seen.status == "partial":
-            outcome, reason = "unknown", f"{rule.collector} evidence is partial: {seen.reason}"
+        elif seen.sight == "partial":
+            outcome, reason = "unknown", seen.reason
         if undecided:
             reason = f"could not decide {len(undecided)}: {some(undecided)}"
         elif waived and not reason:
@@ -121,7 +125,7 @@ def subject_of(view: View) -> str:
     process: Process | None = getattr(record, "process", None)
     workload: Workload | None = getattr(record, "workload", None)
     words = []
-    if name := getattr(record, "name", None) or getattr(view, "name", None):
+    if name := getattr(view, "name", None) or getattr(record, "name", None):
         words.append(str(name))
     if process:
         words.append(f"{process.name or '?'}[{process.pid}]")

@@ -1,23 +1,25 @@
 """What a rule sees of a record: the record's own fields, and what the policy says of it.
 
-A rule names its fields by dotted paths. A path is looked up in the view first, then in the record that it shows, so
-``allowed`` and ``policy.cloud_url`` stand beside ``process.name``.
+How a rule names the fields of a view is told in `airgap_check.field`.
 """
 
 from __future__ import annotations
 
-import types
-from datetime import datetime
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import ClassVar, Literal
 
-import msgspec
-
-from airgap_check.evidence import Allowed, Answer, Connection, Listener, PolicyTrust, Resolver, Setting
+from airgap_check.evidence import (
+    Allowed,
+    Answer,
+    Connection,
+    Counter,
+    Listener,
+    PolicyTrust,
+    Question,
+    Request,
+    Resolver,
+    Setting,
+)
 from airgap_check.fact import Endpoint, Fact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 YesNo = Literal["yes", "no"]
 
@@ -121,10 +123,78 @@ class ResolvedView(View, frozen=True, kw_only=True):
     public: YesNo
 
 
+class QuestionView(View, frozen=True, kw_only=True):
+    """A name that was asked for.
+
+    ``name`` is without the suffix of a search list, ``asked`` is the whole of it. ``public`` tells whether the whole
+    name belongs to the public tree of names, ``allowed`` whether an entry names it.
+    """
+
+    identity = ("name",)
+
+    record: Question
+    name: str
+    asked: str
+    public: YesNo
+    allowed: Allowed
+
+
+class RequestView(View, frozen=True, kw_only=True):
+    """What a client said of whom it wants to speak to.
+
+    ``public`` tells whether the name it said belongs to the public tree of names, ``listed`` whether an entry names it,
+    ``allowed`` whether the destination is approved by its address: what the client says approves nothing.
+    """
+
+    identity = ("record.source", "record.name", "remote.address", "remote.port", *_WHO)
+
+    record: Request
+    remote: Endpoint
+    public: YesNo
+    listed: YesNo
+    allowed: Allowed
+
+
+class MentionView(View, frozen=True, kw_only=True):
+    """A name or a peer that a question or a request is about; ``means`` is the protocol in which it was."""
+
+    identity = ("name", "means", "remote.address", *_WHO)
+
+    record: Question | Request
+    name: str | None
+    means: str
+    remote: Endpoint
+
+
+class EncryptedDnsView(View, frozen=True, kw_only=True):
+    """A request for DNS over TLS, QUIC or HTTPS, or a connection to the port that is theirs."""
+
+    identity = ("record.source", "remote.address", "remote.port", *_WHO)
+
+    record: Request
+    remote: Endpoint
+    allowed: Allowed
+
+
+class CounterView(View, frozen=True, kw_only=True):
+    """A counter that grew while we observed.
+
+    ``attributed`` counts the attempts in the same network namespace that nothing approved; ``explained`` tells whether
+    they account for it.
+    """
+
+    identity = ("record.name",)
+
+    record: Counter
+    attributed: int
+    explained: Literal["yes", "no", "unknown"]
+
+
 class PolicyEntryView(View, frozen=True, kw_only=True):
     """An entry of the allowlist. ``used`` says whether any evidence needed it, ``broad`` why it is too wide.
 
-    An entry for UDP is *unseen* where sockets without a peer may be what uses it, as ntpd's and corosync's do.
+    An entry for UDP is *unseen* where sockets without a peer may be what uses it, as ntpd's and corosync's do, and
+    nobody watched what they send.
     ``public`` tells whether it leads to public addresses, and if so, whether it says ``public: true``.
     """
 
@@ -173,10 +243,11 @@ class DeploymentView(View, frozen=True, kw_only=True):
 
 AnyView = (
     ConnectionView | PeerView | ListenerView | SettingView | EndpointView | ResolverView | AnswerView | ResolvedView
+    | QuestionView | RequestView | MentionView | EncryptedDnsView | CounterView
     | PolicyEntryView | PolicyNetworkView | PolicyFileView | PolicyRequirementView | DeploymentView
 )  # fmt: skip
 
-# kind of evidence a rule may name -> (what it sees, the collector that must have run)
+# kind of evidence a rule may name -> (what it sees, the collector that it rests on first: airgap_check.basis)
 KINDS: dict[str, tuple[type[View], str]] = {
     "connection": (ConnectionView, "sockets"),
     "peer": (PeerView, "sockets"),
@@ -187,72 +258,13 @@ KINDS: dict[str, tuple[type[View], str]] = {
     "resolver": (ResolverView, "resolution"),
     "answer": (AnswerView, "resolution"),
     "resolved": (ResolvedView, "resolution"),
+    "question": (QuestionView, "traffic"),
+    "request": (RequestView, "traffic"),
+    "mention": (MentionView, "traffic"),
+    "encrypted-dns": (EncryptedDnsView, "sockets"),
+    "counter": (CounterView, "counters"),
     "policy-entry": (PolicyEntryView, "policy"),
     "policy-network": (PolicyNetworkView, "policy"),
     "policy-file": (PolicyFileView, "policy"),
     "policy-requirement": (PolicyRequirementView, "policy"),
 }
-
-
-class Field:
-    """A dotted path into a view: its type, and how to read it."""
-
-    def __init__(self, path: str, reader: Callable[[Any], Any], annotation: object) -> None:
-        """Use `field`, which looks the path up."""
-        self.path = path
-        self._reader = reader
-        self.type, self.choices = _leaf(annotation)
-
-    def read(self, view: View) -> Any:  # a leaf is text, a number, or a tuple of them
-        """Return the value, or None where an optional part of the path is missing."""
-        try:
-            return self._reader(view)
-        except AttributeError:
-            return None
-
-
-def fields(view_type: type[View]) -> dict[str, Field]:
-    """List every leaf that a rule may name on a view, by dotted path."""
-    found = _FIELDS.get(view_type)
-    if found is None:
-        found = {}
-        own = _hints(view_type)
-        record = own.pop("record", None)
-        for prefix, hints in (("record.", _hints(record) if record else {}), ("", own)):
-            for name, annotation in hints.items():
-                for tail, leaf in _leaves(name, annotation):
-                    field = Field(tail, attrgetter(prefix + tail), leaf)
-                    if field.type in _TESTABLE:
-                        found[tail] = field
-        _FIELDS[view_type] = found
-    return found
-
-
-_FIELDS: dict[type[View], dict[str, Field]] = {}
-_TESTABLE = (str, int, bool, datetime)  # a list of structs has no value that a rule could name
-
-
-def _hints(struct: Any) -> dict[str, Any]:  # a struct type
-    hints = get_type_hints(struct)
-    return {field.name: hints[field.name] for field in msgspec.structs.fields(struct)}
-
-
-def _leaves(path: str, annotation: Any) -> list[tuple[str, Any]]:  # any annotated type
-    for member in _members(annotation):
-        if isinstance(member, type) and issubclass(member, msgspec.Struct):
-            return [leaf for name, hint in _hints(member).items() for leaf in _leaves(f"{path}.{name}", hint)]
-    return [(path, annotation)]
-
-
-def _members(annotation: Any) -> tuple[Any, ...]:  # any annotated type
-    return get_args(annotation) if get_origin(annotation) in {types.UnionType, Union} else (annotation,)
-
-
-def _leaf(annotation: Any) -> tuple[type, tuple[str, ...]]:  # any annotated type
-    """Return the plain type of a leaf and, for a closed vocabulary, its words. Sequences count as their items."""
-    member = next(member for member in _members(annotation) if member is not type(None))
-    if get_origin(member) is tuple:
-        member = get_args(member)[0]
-    if get_origin(member) is Literal:
-        return str, get_args(member)
-    return (member if isinstance(member, type) else str), ()

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from _pytest.terminal import TerminalReporter
 
+# numpy's library would start threads, and some tests count those of this process.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # A slow example on a busy machine is no failure.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

@@ -77,15 +77,25 @@ def collect(
 
 
 def _resolvers(vantages: Iterable[Vantage], forwarding: Forwarding) -> Iterator[Resolver]:
-    """Yield every server that is asked from somewhere on this host, each followed by those behind it."""
+    """Yield every server that is asked from somewhere on this host, each followed by those behind it.
+
+    Our own view is the first. Only its search list counts, and those of runtimes: anybody can give himself another, and
+    with it would decide which names are the same to us.
+    """
     seen = set()
-    for view in vantages:
+    for view in sorted(vantages, key=lambda view: ("own", "runtime", "other").index(view.standing)):
         key = (view.netns, view.conf, "resolve" in view.sources.names)
         if key in seen:
             continue
         seen.add(key)
         for address, _ in view.conf.nameservers:
-            yield Resolver(netns=view.netns, address=str(address), scope=scope_of(address), source=view.source)
+            yield Resolver(
+                netns=view.netns,
+                address=str(address),
+                scope=scope_of(address),
+                source=view.source,
+                search=view.conf.search if view.standing != "other" else (),
+            )
             yield from forwarding.follow(view, address).resolvers
         for value in view.conf.unreadable:
             yield Resolver(netns=view.netns, source=f"nameserver {value} in {view.source}")

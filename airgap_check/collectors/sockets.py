@@ -17,7 +17,7 @@ from airgap_check.collectors import coverage
 from airgap_check.collectors.direction import TcpDirection, UdpDirection
 from airgap_check.evidence import Connection, Evidence
 from airgap_check.fact import Endpoint, endpoint
-from airgap_check.kernel import procfs
+from airgap_check.kernel import open_sockets, procfs
 from airgap_check.kernel.peer import Peers
 from airgap_check.kernel.sock_diag import CLOSE, LISTEN, STATES, TIME_WAIT
 
@@ -67,11 +67,11 @@ def collect(inventory: Inventory, wants_owner: Callable[[Connection], bool], dea
     counts: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
     counts["namespaces"] = len(inventory.namespaces)
     found: Counter[Connection] = Counter()
-    late, initial = False, inventory.initial_ports()
+    late, initial, ours = False, inventory.initial_ports(), open_sockets.own()
     for sockets in inventory.namespaces:
         peers = Peers(sockets, inventory)
         groups = _grouped(sockets, peers, initial, counts)
-        groups.update(_raw_groups(sockets, counts))
+        groups.update(_raw_groups(sockets, counts, ours))
         for key, inodes in groups.items():
             group = Group._make(key)
             connection = _connection(group, sockets, peers, inventory.owners)
@@ -128,11 +128,11 @@ def _grouped(sockets: NamespaceSockets, peers: Peers, initial: range, counts: Co
     return groups
 
 
-def _raw_groups(sockets: NamespaceSockets, counts: Counter[str]) -> Groups:
-    """Group the sockets that can send anything anywhere, whether they are connected or not."""
+def _raw_groups(sockets: NamespaceSockets, counts: Counter[str], ours: frozenset[int]) -> Groups:
+    """Group the sockets that can send anything anywhere, connected or not, but for those that we observe with."""
     groups: Groups = {}
     for table in _RAW:
-        rows = sockets.tables.get(table, [])
+        rows = [row for row in sockets.tables.get(table, []) if row.inode not in ours]
         for row in rows:
             number = row.local_port
             if table == "icmp":

@@ -1,4 +1,4 @@
-"""``airgap-check audit``: inspect this host, judge, report."""
+"""``airgap-check audit``: inspect this host, at one moment or for a while, judge, report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from airgap_check.commands import options
+from airgap_check.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -18,18 +19,42 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments."""
     options.add_judging(parser)
     options.add_collecting(parser)
+    parser.add_argument(
+        "--observe", metavar="DURATION", type=options.duration,
+        help="watch every attempt for so long (30s, 10m, 2h) besides the snapshot",
+    )  # fmt: skip
+    options.add_observing(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit this host and return the verdict's exit code."""
+    if arguments.observe is None and (wants := options.observing_only(arguments)):
+        raise UsageError(f"{wants} is for an observation: add --observe DURATION")
+    return look(arguments, watches=arguments.observe is not None, seconds=arguments.observe)
+
+
+def look(arguments: argparse.Namespace, *, watches: bool, seconds: float | None, live: bool = False) -> int:
+    """Look at this host, once or for a while; ``live`` tells each new finding on standard error as it comes."""
+    import threading
+    from contextlib import nullcontext
+
     from airgap_check import audit
-    from airgap_check.commands import delivery, progress
+    from airgap_check.commands import delivery, progress, stopping
+    from airgap_check.plan import Watcher
 
     delivery.check(arguments)
     _give_way()
-    with progress.shown(quiet=arguments.quiet) as stage:
-        inspection, report = audit.run(options.plan(arguments), arguments.clock, stage)
+    plan = options.plan(arguments, watches=watches, seconds=seconds)
+    signals = stopping.on_signals() if watches else nullcontext(threading.Event())
+    with signals as stop, progress.shown(quiet=arguments.quiet) as stage:
+        tell = progress.tell if live else _keep_silent
+        ready = _keep_silent if arguments.quiet else tell
+        inspection, report = audit.run(plan, Watcher(arguments.clock, stage, ready, tell, stop))
     return delivery.deliver(arguments, inspection, report)
+
+
+def _keep_silent(_line: str) -> None:
+    """Say nothing: the report at the end says it all."""
 
 
 def _give_way() -> None:

@@ -26,9 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
     from airgap_check import audit
     from airgap_check.commands.delivery import show
     from airgap_check.explanation import explain
+    from airgap_check.plan import Plan
 
     remote = destination(arguments.destination)
-    rules, policy = audit.load(audit.Plan(policy=arguments.policy, rules=tuple(arguments.rules)))
+    rules, policy = audit.load(Plan(policy=arguments.policy, rules=tuple(arguments.rules)))
     text, code = explain(rules, policy or audit.proposal()[0], remote, arguments.protocol, arguments.clock())
     show(text)
     return int(code)
@@ -37,9 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
 def destination(text: str) -> Endpoint:
     """Read ``address``, ``address:port``, ``[v6]:port``, ``name`` or ``name:port``. Raises `UsageError`."""
     from airgap_check.address import parse
+    from airgap_check.domain import normal
     from airgap_check.errors import UsageError
     from airgap_check.fact import Endpoint, endpoint
-    from airgap_check.policy import is_host_name, normal, port_range
+    from airgap_check.policy import is_host_name, port_range
 
     host, _, port_text = text.rpartition(":")
     if not host or (":" in host and not host.endswith("]")):

@@ -9,7 +9,7 @@ from airgap_check.errors import UsageError
 from airgap_check.reporters import FORMATS
 
 if TYPE_CHECKING:
-    from airgap_check.audit import Plan
+    from airgap_check.plan import Observing, Plan
 
 # As finding.SEVERITIES, whose module would cost every --help the import of msgspec; a test holds the two together.
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -56,6 +56,30 @@ def add_collecting(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_observing(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that watches while time passes."""
+    parser.add_argument("--cgroup", metavar="DIR", help="observe this sub-tree of the cgroup2 hierarchy only")
+    parser.add_argument(
+        "--events", choices=["sockdiag"],
+        help="also hear when sockets are destroyed, as a fallback where eBPF is not allowed; it slows busy hosts",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-traffic", action="store_true", help="look at no packets: which names are asked for stays unknown"
+    )
+    parser.add_argument(
+        "--no-self-test", action="store_true", help="make no attempts of our own to show that the observers see"
+    )
+
+
+def observing_only(arguments: argparse.Namespace) -> str | None:
+    """Name an option that was given and says nothing without an observation."""
+    given = {
+        "--cgroup": arguments.cgroup, "--events": arguments.events, "--no-traffic": arguments.no_traffic,
+        "--no-self-test": arguments.no_self_test,
+    }  # fmt: skip
+    return next((name for name, value in given.items() if value), None)
+
+
 def duration(text: str) -> float:
     """Read ``30s``, ``10m`` or ``2h`` as seconds. Raises `argparse.ArgumentTypeError`."""
     number, unit = text[:-1], text[-1:]
@@ -79,22 +103,43 @@ def reports(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     return pairs
 
 
-def plan(arguments: argparse.Namespace) -> Plan:
-    """Make the plan of an audit or a replay out of the parsed arguments."""
-    from airgap_check.audit import Plan
+def plan(arguments: argparse.Namespace, *, watches: bool = False, seconds: float | None = None) -> Plan:
+    """Make the plan of a judging command out of the parsed arguments."""
     from airgap_check.engine import Terms
+    from airgap_check.plan import Plan
 
-    resolve = not getattr(arguments, "no_resolve", False)
+    observing = _observing(arguments, seconds) if watches else None
     return Plan(
         policy=arguments.policy,
         rules=tuple(arguments.rules),
-        terms=Terms(
-            fail_on=arguments.fail_on,
-            accept_derived=arguments.accept_derived,
-            relaxed=() if resolve else ("no-resolve",),
-        ),
-        resolve=resolve,
+        terms=Terms(fail_on=arguments.fail_on, accept_derived=arguments.accept_derived),
+        resolve=not getattr(arguments, "no_resolve", False),
         max_time=getattr(arguments, "max_time", 60.0),
         every_owner=arguments.record is not None,
         argv=tuple(arguments.argv),
+        relaxed=_relaxed(arguments, watches=watches),
+        observing=observing,
+    )
+
+
+def _relaxed(arguments: argparse.Namespace, *, watches: bool) -> tuple[str, ...]:
+    """Name the options that make the run see less than it could."""
+    from airgap_check.redact import printable
+
+    options = ("no_resolve", "no_traffic", "no_self_test") if watches else ("no_resolve",)
+    relaxed = [name.replace("_", "-") for name in options if getattr(arguments, name, False)]
+    if watches and arguments.cgroup:
+        relaxed.append(f"cgroup {printable(arguments.cgroup)}")
+    return tuple(relaxed)
+
+
+def _observing(arguments: argparse.Namespace, seconds: float | None) -> Observing:
+    from airgap_check.plan import Observing
+
+    return Observing(
+        seconds=seconds,
+        cgroup=arguments.cgroup,
+        sockdiag=arguments.events == "sockdiag",
+        traffic=not arguments.no_traffic,
+        prove=not arguments.no_self_test,
     )

@@ -8,11 +8,22 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from airgap_check.redact import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _PATIENCE = 1.0  # seconds before anybody wonders
 _CLEAR_LINE = "\r\x1b[K"
+
+
+def tell(line: str) -> None:
+    """Print a line on standard error, above the progress, with nothing in it that a terminal would obey."""
+    if sys.stderr is None:
+        return
+    clear = _CLEAR_LINE if sys.stderr.isatty() else ""
+    sys.stderr.write(f"{clear}{printable(line)}\n")
+    sys.stderr.flush()
 
 
 @contextmanager

@@ -104,6 +104,15 @@ class OpenSockets:
                 self.namespaces[int(link[5:-1])] = f"{directory.decode()}/{name.decode()}"
 
 
+def own() -> frozenset[int]:
+    """Return the inodes of the sockets that we hold ourselves; empty where /proc does not show them."""
+    try:
+        _, links = _links(b"/proc/self/fd")
+    except OSError:
+        return frozenset()
+    return frozenset(int(link[8:-1]) for link in links if link.startswith(b"socket:["))
+
+
 def _link(inode: int) -> bytes:
     return _LINK % inode
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airgap_check.finding import Finding, Report, RuleResult
+    from airgap_check.inspection import Trial
 
 DEFAULT_WIDTH = 120
 _FEW_FINDINGS = 10
@@ -28,7 +29,6 @@ _VERDICTS = {
 }
 _CLAIMS = {
     "snapshot": "snapshot: connections shorter than an instant are not covered",
-    "observed": "observed",
     "replayed": "replayed: evidence recorded earlier, judged again",
 }
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
@@ -57,15 +57,26 @@ def render(report: Report, *, colour: bool = False, width: int | None = None, ve
     _findings(console, report, verbose=verbose)
     _undecided(console, report, verbose=verbose)
     _coverage(console, report)
+    _self_test(console, report, verbose=verbose)
     _terms(console, report, verbose=verbose)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def _verdict(console: Console, report: Report) -> None:
     word, style = _VERDICTS[report.verdict]
-    console.print(Text(word, style).append(f" ({_CLAIMS[report.claim]})", "default"), soft_wrap=True)
+    console.print(Text(word, style).append(f" ({_claim(report)})", "default"), soft_wrap=True)
     for reason in report.reasons:
         _line(console, reason, 2)
+
+
+def _claim(report: Report) -> str:
+    """Say what kind of evidence the verdict rests on, and for an observation, how long it was."""
+    if report.claim != "observed":
+        return _CLAIMS[report.claim]
+    seconds = round((report.window.end - report.window.start).total_seconds())
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    parts = ((hours, "h"), (minutes, "m"), (seconds % 60, "s"))
+    return "observed for " + (" ".join(f"{number}{unit}" for number, unit in parts if number) or "less than 1s")
 
 
 def _findings(console: Console, report: Report, *, verbose: bool) -> None:
@@ -127,6 +138,32 @@ def _coverage(console: Console, report: Report) -> None:
         for blind in item.blind:
             table.add_row("", "", Text(f"not seen: {printable(blind)}", "dim"))
     console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _self_test(console: Console, report: Report, *, verbose: bool) -> None:
+    """Show which of our own failing attempts each observer saw: what it could not see there, it cannot see anywhere."""
+    if not report.self_test:
+        return
+    _heading(console, "Proof of sight: attempts of our own, and who saw them")
+    observers = list(dict.fromkeys(trial.observer for trial in report.self_test))
+    table = Table.grid(padding=(0, 2))
+    table.add_row("", *(Text(name, "dim") for name in observers))
+    for mode in dict.fromkeys(trial.mode for trial in report.self_test):
+        trials = {trial.observer: trial for trial in report.self_test if trial.mode == mode}
+        table.add_row(mode, *(_trial(trials.get(name), verbose=verbose) for name in observers))
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _trial(trial: Trial | None, *, verbose: bool) -> Text:
+    if trial is None:
+        return Text("-", "dim")
+    if trial.seen == "yes" and trial.process in {"right", "not promised"}:
+        return Text("seen" if trial.process == "not promised" else "seen, right process", "green")
+    word = {"yes": f"seen, process {trial.process}", "no": "NOT SEEN", "skipped": "skipped"}[trial.seen]
+    told = verbose or trial.seen != "skipped"
+    return Text(
+        word + (f": {printable(trial.note)}" if trial.note and told else ""), "red" if trial.seen == "no" else "yellow"
+    )
 
 
 def _terms(console: Console, report: Report, *, verbose: bool) -> None:

@@ -69,6 +69,21 @@ def plant_pending(address: str, port: str) -> None:
     pending.connect_ex((address, int(port)))
 
 
+def plant_attempt(address: str, port: str, protocol: str = "tcp") -> None:
+    """Try to reach somebody, whatever comes of it, and let go at once."""
+    kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "raw": socket.SOCK_RAW}[protocol]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, kind, socket.IPPROTO_ICMP if protocol == "raw" else 0) as attempt:
+        attempt.settimeout(0.2)
+        try:
+            if protocol == "tcp":
+                attempt.connect((address, int(port)))
+            else:
+                attempt.sendto(struct.pack("!BBHHH", 8, 0, 0xF7FF, 0, 0), (address, int(port)))
+        except OSError:
+            pass  # an attempt is an attempt, whatever its fate
+
+
 def plant_udp(address: str, port: str, local: str = "0") -> None:
     """Hold a connected UDP socket that has sent nothing."""
     connected = _socket(address, socket.SOCK_DGRAM)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import yaml
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests" / "rules"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-COLLECTORS = ("environment", "sockets", "resolution", "listeners", "policy")
+COLLECTORS = ("environment", "sockets", "resolution", "listeners", "policy")  # of every snapshot
 
 _POLICY: dict[str, Any] = {
     "version": 1,
@@ -43,6 +43,12 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "setting": {"place": {"kind": "process", "pid": 4711}, "process": "node"},
     "runtime": {"product": "objectos", "process": "node"},
+    "question": {
+        "netns": 4026531840, "type": "A", "protocol": "dns", "server": "10.20.0.53:53", "process": "node",
+    },
+    "request": {"netns": 4026531840, "source": "tls", "protocol": "tcp", "process": "node"},
+    "counter": {"netns": 4026531840, "name": "OutNoRoutes"},
+    "use": {"entry": "core database", "count": 1},
     "resolver": {"netns": 4026531840, "source": "/etc/resolv.conf"},
     "answer": {"netns": 4026531840, "source": "dns", "status": "ok"},
     "listener": {"netns": 4026531840, "protocol": "tcp", "process": "nginx"},
@@ -51,7 +57,10 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One case. ``coverage`` gives a collector another status than complete; ``because`` names leaves that held."""
+    """One case. ``coverage`` gives a collector another status than complete; ``because`` names leaves that held.
+
+    Collectors beyond those of a snapshot took part where ``coverage`` names them, or a record is theirs.
+    """
 
     name: str
     outcome: str
@@ -61,6 +70,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     coverage: dict[str, Status] = {}
     because: dict[str, Any] = {}
     message: str | None = None
+    source: Literal["host", "capture"] = "host"
 
 
 @cache
@@ -89,10 +99,12 @@ def policy_of(fragment: dict[str, Any]) -> Policy:
 
 def inspection_of(case: Case) -> Inspection:
     """Build what a run would have seen."""
-    seen: dict[str, list[AnyRecord]] = {collector: [] for collector in COLLECTORS}
+    standing = COLLECTORS if case.source == "host" else ("capture", "policy")
+    seen: dict[str, list[AnyRecord]] = {collector: [] for collector in (*standing, *case.coverage)}
     for raw in case.records:
         record = record_of(raw)
-        seen["policy" if isinstance(record, PolicyTrust) else recording.collector_of(record)].append(record)
+        collector = "policy" if isinstance(record, PolicyTrust) else recording.collector_of(record)
+        seen.setdefault(collector, []).append(record)
     return Inspection(
         tool=Tool(name="airgap-check", version="0", sha256="0" * 64),
         subject=Subject(hostname="host", machine_id_hash=None, boot_id=None, kernel="6.1", scope="host"),
@@ -101,6 +113,7 @@ def inspection_of(case: Case) -> Inspection:
         started=NOW,
         finished=NOW,
         policy=PolicyReference(path="policy.yaml", sha256="0" * 64, derived=False),
+        source=case.source,
         evidence=tuple(_evidence(kind, tuple(records), case) for kind, records in seen.items()),
     )
 
@@ -118,8 +131,8 @@ def _evidence(kind: str, records: tuple[AnyRecord, ...], case: Case) -> Evidence
 def record_of(raw: dict[str, Any]) -> AnyRecord:
     """Fill a record's defaults and decode it. Raises `msgspec.ValidationError` for what is no record."""
     filled = {**_DEFAULTS[raw["kind"]], **raw}
-    for key in ("local", "remote"):
-        if key in filled:
+    for key in ("local", "remote", "server"):
+        if key in filled and not (key == "server" and raw["kind"] == "answer"):
             filled[key] = _endpoint(filled[key])
     for key in ("endpoints", "addresses"):
         if key in filled:

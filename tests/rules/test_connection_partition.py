@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from airgap_check.address import Scope
-from airgap_check.evidence import Allowed, Connection, Direction, Protocol
+from airgap_check.evidence import Allowed, Connection, Direction, Protocol, Sight
 from airgap_check.fact import Endpoint
 from airgap_check.view import ConnectionView
 from tests.rules.rule_case import rules
@@ -114,10 +114,13 @@ SHARES = {
 
 
 @pytest.mark.parametrize(("place", "rule_id"), SHARES.items(), ids=str)
-def test_the_share_of_each_rule(place: tuple[Protocol, Scope, int | None, int | None], rule_id: str) -> None:
+@pytest.mark.parametrize(("state", "seen"), [("ESTAB", "sockets"), ("attempt", "attempts"), ("SYN", "capture")])
+def test_the_share_of_each_rule_is_the_same_whoever_saw_it(
+    place: tuple[Protocol, Scope, int | None, int | None], rule_id: str, state: str, seen: Sight
+) -> None:
     protocol, scope, local, remote = place
     far = Endpoint(address=ADDRESSES.get(scope, "192.0.2.1"), scope=scope, port=remote)
     record = Connection(
-        netns=1, protocol=protocol, state="ESTAB", direction="outbound", local=Endpoint(port=local), remote=far
+        netns=1, protocol=protocol, state=state, direction="outbound", local=Endpoint(port=local), remote=far, seen=seen
     )
     assert decided(ConnectionView(record=record, remote=far, allowed="no")) == {rule_id: True}

@@ -89,10 +89,13 @@ def test_every_rule_of_the_issue_is_shipped_with_its_severity() -> None:
             "connection.not-allowlisted", "resolution.public-address", "resolution.public-resolver",
             "listener.not-approved", "listener.peer-not-approved", "policy.public-entry", "policy.expired-entry",
             "policy.too-broad", "policy.untrusted-file", "policy.weakened", "runtime.not-found",
+            "connection.unattributed-attempts", "resolution.public-name-asked", "resolution.encrypted-dns",
+            "traffic.metadata-service", "traffic.public-name",
         },
         "medium": {
             "environment.artifact-missing", "environment.database-missing", "environment.secret-on-command-line",
             "connection.raw-socket", "connection.multicast", "resolution.unresolvable", "policy.public-network",
+            "traffic.unknowable-name",
         },
         "low": {
             "policy.unused-entry", "policy.proxy-entry", "connection.link-local-neighbour", "connection.dhcp",

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from airgap_check.address import may_be_short, parse, scope_of, scope_of_network, unwrap
+from airgap_check.address import may_be_short, parse, scope_of, scope_of_network, scopes_in, unwrap
 from airgap_check.fact import endpoint
 
 # scope, first and last address of the block, the neighbour below, the neighbour above (None: inside another row)
@@ -158,3 +158,18 @@ def test_only_networks_inside_internal_blocks_may_be_short() -> None:
     assert may_be_short(ip_network("10.0.0.0/8"))
     assert not may_be_short(ip_network("8.0.0.0/6"))
     assert not may_be_short(ip_network("::/0"))
+
+
+@pytest.mark.parametrize(
+    ("network", "scopes"),
+    [
+        ("10.20.0.0/16", {"private"}),
+        ("169.254.0.0/16", {"link-local", "metadata"}),
+        ("192.0.0.0/24", {"reserved", "public"}),
+        ("93.184.216.0/24", {"public"}),
+        ("198.51.0.0/16", {"documentation", "public"}),
+        ("fd00::/8", {"private", "metadata"}),
+    ],
+)
+def test_a_network_has_every_scope_that_an_address_of_it_has(network: str, scopes: set[str]) -> None:
+    assert scopes_in(ip_network(network)) == scopes

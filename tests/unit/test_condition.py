@@ -11,8 +11,9 @@ from airgap_check.condition import Condition, compile_condition
 from airgap_check.errors import InvalidFileError
 from airgap_check.evidence import Answer, Connection, Direction
 from airgap_check.fact import Endpoint, Process, Workload
+from airgap_check.field import fields
 from airgap_check.finding import Reason
-from airgap_check.view import KINDS, AnswerView, ConnectionView, View, fields
+from airgap_check.view import KINDS, AnswerView, ConnectionView, View
 from airgap_check.yamlfile import parse
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ ROLES = (
     "database, smtp, object-storage, webhook, idp, dns, ntp, syslog, monitoring, proxy, cluster, directory, dhcp, pki, "
     "registry, backup, file-storage, management, other"
 )
-COLLECTORS = "environment, sockets, resolution, listeners, attempts"
+COLLECTORS = "environment, sockets, resolution, listeners, attempts, sockdiag, traffic, counters"
 INTERNET = ": that is no approval, it is the internet"
 NO_PORT = ": not a port or range of ports from 1 to 65535: "
 NOBODY = ": selects nobody: name a unit, container, image, pod, user or exe"

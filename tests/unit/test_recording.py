@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from airgap_check import recording
 from airgap_check.errors import InvalidFileError, UsageError
-from airgap_check.evidence import Answer, Listener, Resolver, Setting
+from airgap_check.evidence import Answer, Counter, EntryUse, Evidence, Listener, Question, Request, Resolver, Setting
 from airgap_check.fact import Place, Process
+from airgap_check.inspection import Trial
 from tests.building import connection, inspection, remote
 
 if TYPE_CHECKING:
@@ -76,3 +78,43 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
         recording.read(str(tmp_path))
     (tmp_path / "e").write_bytes(b"".join(LINES))
     assert recording.read(str(tmp_path / "e")).evidence
+
+
+def test_what_was_observed_is_read_back_whole() -> None:
+    moment = SEEN.started
+    attempts = Evidence(
+        kind="attempts",
+        status="partial",
+        records=(
+            connection("10.0.0.9", state="attempt", seen="attempts", first=moment, last=moment, count=3),
+            EntryUse(entry="database", count=7),
+        ),
+        lost=2,
+    )
+    traffic = Evidence(
+        kind="traffic",
+        status="complete",
+        records=(
+            Question(netns=1, name="db.example", type="A", protocol="dns", server=remote("10.0.0.53", 53)),
+            Request(netns=1, source="tls", name="db.example", protocol="tcp", remote=remote("10.0.0.9", 443)),
+            Answer(name="db.example", netns=1, source="observed", status="ok", first=moment, seen="traffic"),
+            connection("10.0.0.9", state="packet", seen="traffic"),
+        ),
+    )
+    counters = Evidence(kind="counters", status="complete", records=(Counter(netns=1, name="OutNoRoutes", increase=1),))
+    trial = Trial(mode="refused", observer="attempts", seen="yes", process="right")
+    seen = replace(
+        SEEN,
+        claim="observed",
+        source="host",
+        filtered_by="f" * 64,
+        self_test=(trial,),
+        relaxed=("no-traffic",),
+        gaps=((moment, moment),),
+        evidence=(*SEEN.evidence, attempts, traffic, counters),
+    )
+    again = recording.parse("e", recording.write(seen))
+    assert again == replace(
+        seen, claim="replayed", evidence=tuple(evidence for evidence in seen.evidence if evidence.kind != "policy")
+    )
+    assert again.observed

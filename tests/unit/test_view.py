@@ -6,7 +6,8 @@ import pytest
 
 from airgap_check.evidence import Answer, Connection
 from airgap_check.fact import Endpoint, Process, Workload
-from airgap_check.view import KINDS, AnswerView, ConnectionView, DeploymentView, View, fields
+from airgap_check.field import fields
+from airgap_check.view import KINDS, AnswerView, ConnectionView, DeploymentView, MentionView, View
 
 FAR = Endpoint(address="10.9.9.9", scope="private", port=443)
 
@@ -63,6 +64,12 @@ def test_a_list_counts_as_its_items_and_a_list_of_structs_is_no_field() -> None:
     assert "addresses" not in known
     view = AnswerView(record=Answer(name="a", netns=1, source="dns", status="ok", chain=("b", "c")))
     assert known["chain"].read(view) == ("b", "c")
+
+
+def test_of_a_record_that_may_be_of_several_types_what_they_have_alike_is_a_field() -> None:
+    known = fields(MentionView)
+    assert {"netns", "process.name", "workload.name", "count", "seen", "name", "means", "remote.scope"} <= set(known)
+    assert not {"type", "status", "source", "hidden", "protocol"} & set(known)
 
 
 def test_a_view_without_a_record_has_its_own_fields_and_the_policy() -> None:

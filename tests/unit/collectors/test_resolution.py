@@ -100,6 +100,23 @@ def resolvers(evidence: Evidence) -> list[Resolver]:
     return [record for record in evidence.records if isinstance(record, Resolver)]
 
 
+def test_a_search_list_counts_where_it_is_ours_or_a_runtime_s_and_nobody_else_s(site: Site) -> None:
+    other = view(POD, "nameserver 10.0.0.54\nsearch evil.com", source="/etc/resolv.conf of process x")
+    ours = "nameserver 10.0.0.53\nsearch bank.example lan.bank.example"
+    evidence = site.collect([view(HOST, ours), other, runtime(POD, "nameserver 10.0.0.55\nsearch pod.local")])
+    assert {(found.address, found.search) for found in resolvers(evidence)} == {
+        ("10.0.0.53", ("bank.example", "lan.bank.example")), ("10.0.0.54", ()), ("10.0.0.55", ("pod.local",)),
+    }  # fmt: skip
+
+
+def test_of_equal_views_the_one_that_is_believed_tells_and_ours_comes_first(site: Site) -> None:
+    equal = "nameserver 10.0.0.55\nsearch pod.local"
+    views = [view(HOST, "nameserver 10.0.0.53"), view(POD, equal, source="x"), runtime(POD, equal)]
+    assert [(found.address, found.search) for found in resolvers(site.collect(views))] == [
+        ("10.0.0.53", ()), ("10.0.0.55", ("pod.local",)),
+    ]  # fmt: skip
+
+
 def test_an_answer_says_who_was_asked_from_where_and_what_came_back(site: Site) -> None:
     public = Reply("ok", ("cdn.example",), (ip_address("8.8.8.8"), ip_address("64:ff9b::a00:1")), 5, "10.0.0.53")
     evidence = site.collect([view(HOST, "nameserver 10.0.0.53")], [DB, WWW, DB], {DB: FOUND, WWW: public})

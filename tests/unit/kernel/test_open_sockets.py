@@ -154,3 +154,10 @@ def test_a_process_that_may_not_be_read_is_a_gap(monkeypatch: pytest.MonkeyPatch
 def test_a_walk_that_runs_out_of_time_says_how_much_is_missing() -> None:
     found = walked([ME, ME, ME], [], deadline=time.monotonic() - 1)
     assert found.failures == ["time was up with the open files of 3 processes still unread"]
+
+
+def test_our_own_sockets_are_known() -> None:
+    with socket.socket() as held:
+        inode = os.fstat(held.fileno()).st_ino
+        assert inode in open_sockets.own()
+    assert inode not in open_sockets.own()

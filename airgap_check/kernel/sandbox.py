@@ -1,0 +1,60 @@
+"""Makes a control group to be thrown away, below one that is observed, and leaves nothing of it behind.
+
+Source: cgroups(7).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import time
+from contextlib import suppress
+
+_PREFIX = "airgap-check-selftest-"
+_LEFT_BEHIND = re.compile(rf"{_PREFIX}(\d{{1,10}})-[0-9a-f]{{8}}")
+_PATIENCE = 0.5  # seconds until the kernel lets go of a cgroup whose last process has ended
+
+
+class Sandbox:
+    """An empty cgroup below ``directory``; ``number`` is its id. Raises OSError where none can be made.
+
+    What an earlier run of ours left behind when it was killed is removed first.
+    """
+
+    def __init__(self, directory: str) -> None:
+        _sweep(directory)
+        self.name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        self._path = os.path.join(directory, self.name)
+        os.mkdir(self._path, 0o700)
+        self.number = os.stat(self._path).st_ino
+
+    def admit(self, pid: int) -> None:
+        """Move a process of ours in; raises OSError."""
+        descriptor = os.open(os.path.join(self._path, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, b"%d" % pid)
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Remove the cgroup, whose processes have ended."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                os.rmdir(self._path)
+            except OSError as error:
+                if error.errno == errno.EBUSY and time.monotonic() < deadline:
+                    time.sleep(0.005)
+                    continue
+            return
+
+
+def _sweep(directory: str) -> None:
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            match = _LEFT_BEHIND.fullmatch(entry.name)
+            if match and not os.path.exists(f"/proc/{match[1]}"):
+                with suppress(OSError):  # a cgroup with a process in it cannot be removed
+                    os.rmdir(entry.path)

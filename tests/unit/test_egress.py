@@ -1,0 +1,109 @@
+"""What several collectors saw is one fact, told by whoever saw it best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airgap_check.allowlist import Allowlist
+from airgap_check.egress import Egress, united
+from airgap_check.evidence import EntryUse, Evidence
+from airgap_check.fact import Process
+from tests.building import STARTED, connection, inspection, policy, remote
+
+if TYPE_CHECKING:
+    from airgap_check.evidence import Connection
+
+NODE = Process(pid=7, name="node")
+
+
+def seen(by: str, address: str = "10.0.0.9", port: int | None = 443, **changes: Any) -> Connection:
+    return connection(address, port, seen=by, **changes)
+
+
+@pytest.mark.parametrize("better", ["attempts", "sockets", "sockdiag"])
+def test_packets_are_left_out_where_somebody_knows_the_process(better: str) -> None:
+    known = seen(better, process=NODE)
+    assert united([seen("traffic"), known]) == [known]
+
+
+def test_packets_of_another_port_protocol_address_or_direction_stay() -> None:
+    others = [
+        seen("traffic", port=444),
+        seen("traffic", protocol="udp"),
+        seen("traffic", "10.0.0.8"),
+        seen("traffic", direction="inbound", local=remote("10.0.0.2", 443)),
+    ]
+    assert united([seen("attempts"), *others]) == [seen("attempts"), *others]
+
+
+def test_clients_are_the_same_when_they_called_the_same_port_of_ours() -> None:
+    served: dict[str, Any] = {"direction": "inbound", "local": remote("10.0.0.2", 443)}
+    socket = seen("sockets", port=None, **served)
+    assert united([socket, seen("traffic", port=50000, **served)]) == [socket]
+
+
+@pytest.mark.parametrize("better", ["attempts", "sockets"])
+def test_a_closed_socket_is_left_out_where_it_was_seen_while_it_lived(better: str) -> None:
+    assert united([seen("sockdiag"), seen(better)]) == [seen(better)]
+
+
+@pytest.mark.parametrize("port", [0, None])
+def test_a_refused_socket_has_lost_its_port_and_counts_only_when_nothing_else_explains_its_address(
+    port: int | None,
+) -> None:
+    refused = seen("sockdiag", port=port)
+    assert united([refused, seen("attempts")]) == [seen("attempts")]
+    assert united([refused, seen("attempts", "10.0.0.8")]) == [refused, seen("attempts", "10.0.0.8")]
+    assert united([refused, seen("attempts", protocol="udp")]) == [refused, seen("attempts", protocol="udp")]
+
+
+def test_a_closed_socket_that_is_left_out_does_not_hide_packets() -> None:
+    packets = seen("traffic", port=0)
+    assert united([seen("attempts"), seen("sockdiag", port=0), packets]) == [seen("attempts"), packets]
+
+
+def test_a_ping_is_the_same_whether_its_socket_was_raw_or_not() -> None:
+    raw = seen("attempts", port=None, protocol="raw")
+    assert united([raw, seen("traffic", port=None, protocol="icmp")]) == [raw]
+
+
+@pytest.mark.parametrize("direction", ["unknown", "inbound"])
+def test_what_was_attempted_is_outbound_whatever_its_socket_looks_like(direction: str) -> None:
+    attempt = seen("attempts")
+    assert [one.direction for one in united([seen("sockets", direction=direction), attempt])] == ["outbound"] * 2
+
+
+def test_other_sockets_keep_their_direction() -> None:
+    sockets = [
+        seen("sockets", direction="inbound", port=None),
+        seen("sockets", direction="unknown", port=444),
+        seen("sockets", direction="inbound", protocol="udp"),
+    ]
+    reply = seen("attempts", port=444, direction="inbound", state="reply")
+    assert united([*sockets, seen("attempts"), reply])[:3] == sockets
+
+
+def test_clients_without_a_port_are_not_turned_by_an_attempt_whose_port_nobody_saw() -> None:
+    clients = seen("sockets", port=None, direction="inbound")
+    assert united([clients, seen("attempts", port=None)])[0] == clients
+
+
+def test_a_use_that_the_kernel_counted_is_a_use() -> None:
+    made = policy({"cidr": "10.0.0.9/32"})
+    uses = Evidence(kind="attempts", status="complete", records=(EntryUse(entry="entry 0", count=3),))
+    egress = Egress(inspection(extra=[uses]), made, Allowlist(made, (), STARTED.date()))
+    assert egress.uses["entry 0"] == 3
+
+
+def test_who_was_answered_is_a_peer_and_not_a_destination() -> None:
+    made = policy(inbound=[{"name": "clients", "cidr": "10.0.1.0/24", "ports": [53]}])
+    answered = {"seen": "attempts", "state": "reply", "direction": "inbound", "local": remote("10.0.0.2", 53)}
+    replies = (connection("10.0.1.7", None, **answered), connection("93.184.216.34", None, **answered))
+    attempts = Evidence(kind="attempts", status="complete", records=replies)
+    egress = Egress(inspection(extra=[attempts]), made, Allowlist(made, (), STARTED.date()))
+    assert [(view.remote.address, view.allowed) for view in egress.peers] == [
+        ("10.0.1.7", "yes"), ("93.184.216.34", "no"),
+    ]  # fmt: skip
+    assert egress.outbound == []

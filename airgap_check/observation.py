@@ -75,7 +75,7 @@ class Observation:
         try:
             observer = construct()
         except UnobservableError as error:
-            self._missing.append(Evidence(kind=kind, status="unavailable", reason=str(error)))
+            self._missing.append(Evidence(kind=kind, status="unavailable", reason=str(error).removeprefix(f"{kind}: ")))
             return None
         self._observers.append(observer)
         return observer

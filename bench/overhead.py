@@ -14,6 +14,7 @@ from statistics import median
 
 from bench.figure import Figure
 from tests.live.lab import DATABASE, Lab, checker_environment
+from tests.live.lab_host import CHECKOUT
 from tests.live.site import policy, start_objectos
 from tests.live.vigil import Vigil
 
@@ -41,9 +42,18 @@ def measure() -> list[Figure]:
             kinds = [f"{kind}={count}" for kind, count in _COUNT.items()]
             argv = [sys.executable, "-m", "bench.overhead_worker", str(lab.cgroup), str(program), _HERE, str(_PORT)]
             took = json.loads(lab.near.check([*argv, str(_ROUNDS), *kinds], env=checker_environment()))
-    return [_ratio(kind, took[kind]) for kind in _COUNT] + [
-        figure for traffic in (False, True) for figure in _idle(traffic=traffic)
-    ]
+        figures = [_ratio(kind, took[kind]) for kind in _COUNT]
+        python = _installed(folder)
+        return figures + [figure for traffic in (False, True) for figure in _idle(python, traffic=traffic)]
+
+
+def _installed(folder: str) -> str:
+    """Install the tool as a user would: what the tests need beside it would count as its memory."""
+    python = Path(folder, "venv", "bin", "python")
+    subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, f"{CHECKOUT}[traffic]"], check=True, stderr=subprocess.DEVNULL)
+    return str(python)
 
 
 def _ratio(kind: str, took: dict[str, list[float]]) -> Figure:
@@ -53,11 +63,11 @@ def _ratio(kind: str, took: dict[str, list[float]]) -> Figure:
     return Figure(f"observed / unobserved: {_WHAT[kind]}", median(ratios), "x", _AIM[kind], detail)
 
 
-def _idle(*, traffic: bool) -> list[Figure]:
+def _idle(python: str, *, traffic: bool) -> list[Figure]:
     """Measure a watch to which nothing happens."""
     with Lab() as lab:
         start_objectos(lab)
-        with Vigil(lab, *([] if traffic else ["--no-traffic"]), policy=policy()) as vigil:
+        with Vigil(lab, *([] if traffic else ["--no-traffic"]), policy=policy(), python=python) as vigil:
             process = lab.near.path(f"/proc/{vigil.pid}")
             if traffic:  # one packet, so that the dissector is loaded
                 lab.near.plant("attempt", DATABASE, 5432, "udp")

@@ -35,6 +35,23 @@ class StartOffsets(NamedTuple):
     start_boottime: int
 
 
+class PidOffsets(NamedTuple):
+    """The way from a task to its numbers, one for each pid namespace that it is in, from the initial one down (bytes).
+
+    ``task->thread_pid`` has a ``level`` and ``numbers``, each of ``size`` bytes with a ``number`` and a ``namespace``,
+    which has an ``inode``.
+    """
+
+    group_leader: int
+    thread_pid: int
+    level: int
+    numbers: int
+    size: int
+    number: int
+    namespace: int
+    inode: int
+
+
 class Types:
     """The types of one kernel. What is not there raises LookupError, what makes no sense ValueError."""
 
@@ -137,6 +154,20 @@ def read(path: str = PATH) -> Types:
 def start_offsets(types: Types) -> StartOffsets:
     """Say where the start of a process is found; raises LookupError where the kernel has it elsewhere."""
     return StartOffsets(types.offset("task_struct", "group_leader"), types.offset("task_struct", "start_boottime"))
+
+
+def pid_offsets(types: Types) -> PidOffsets:
+    """Say where the numbers of a task are found; raises LookupError where the kernel has them elsewhere."""
+    return PidOffsets(
+        group_leader=types.offset("task_struct", "group_leader"),
+        thread_pid=types.offset("task_struct", "thread_pid"),
+        level=types.offset("pid", "level"),
+        numbers=types.offset("pid", "numbers"),
+        size=types.size("upid"),
+        number=types.offset("upid", "nr"),
+        namespace=types.offset("upid", "ns"),
+        inode=types.offset("pid_namespace", "ns", "inum"),
+    )
 
 
 def _malformed() -> ValueError:

@@ -73,13 +73,14 @@ def attach(directory: str | None, sieve: Sieve) -> Attachment:
 def _attach_all(root: Root, tables: Tables, stack: ExitStack, maps: ExitStack) -> Attachment:
     types = _types()
     pids = own_pid_namespace()
-    who = Identity(_start(types), pids)
+    who = Identity(_start(types), pids, pid_offsets=_numbers(types) if pids else None)
     first = connect.attach(tables, root.descriptor, who)
     stack.callback(first.close)
     who = who._replace(
         start_offsets=None if "started" in first.missing else who.start_offsets,
         command="command" not in first.missing,
         pid="pid" not in first.missing,
+        pid_offsets=None if "inner" in first.missing else who.pid_offsets,
     )
     hooks, blind = set(CONNECTS), [*_ALWAYS_BLIND, *_without(first.missing, who)]
     try:
@@ -126,12 +127,20 @@ def _start(types: btf.Types | None) -> btf.StartOffsets | None:
         return None
 
 
+def _numbers(types: btf.Types | None) -> btf.PidOffsets | None:
+    try:
+        return btf.pid_offsets(types) if types else None
+    except (LookupError, ValueError):
+        return None
+
+
 def _without(missing: dict[str, str], who: Identity) -> list[str]:
     blind = []
     if not who.pid:
         blind.append("which process it was (the kernel cannot tell it in our pid namespace)")
     elif who.pid_namespace is not None:
-        blind.append("which process it was, where that is not in our pid namespace itself")
+        inside = ", nor in one inside it" if who.pid_offsets else " itself"
+        blind.append(f"which process it was, where that is not in our pid namespace{inside}")
     if who.start_offsets is None:
         blind.append("whether a process had the number of an earlier one (the kernel does not tell when it started)")
     if not who.command:

@@ -14,16 +14,17 @@ from airgap_check.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from typing import Literal
+    from typing import Literal, TypeAlias
 
     from airgap_check.dissect.dns import Asked, Message
     from airgap_check.dissect.packet import Packet
     from airgap_check.observers.identity import Identity
     from airgap_check.observers.sightings import Moment, Sightings
 
-_WAITING = 8192  # questions that wait for an answer at the same time; the oldest are forgotten
-_ADDRESSES = 64  # of one answer
-_PROTOCOLS: dict[int, Literal["dns", "mdns", "llmnr"]] = {53: "dns", 5353: "mdns", 5355: "llmnr"}
+    _Protocol: TypeAlias = Literal["dns", "mdns", "llmnr"]
+
+_WAITING, _ADDRESSES = 8192, 64  # questions that wait for an answer (the oldest are forgotten); addresses of one
+_PROTOCOLS: dict[int, _Protocol] = {53: "dns", 5353: "mdns", 5355: "llmnr"}
 PORTS = frozenset(_PROTOCOLS)
 
 
@@ -69,13 +70,9 @@ class Dialogue:
             if not self._sightings.again(key, at):
                 self._sightings.add(key, at, self._question(netns, asked, protocol, packet))
 
-    def _question(
-        self, netns: int, asked: Asked, protocol: Literal["dns", "mdns", "llmnr"], packet: Packet
-    ) -> Question:
-        server = self._identity.end(netns, packet.target, packet.target_port)
-        return Question(
-            netns=netns, name=printable(asked.name), type=printable(asked.type), protocol=protocol, server=server
-        )
+    def _question(self, netns: int, asked: Asked, protocol: _Protocol, packet: Packet) -> Question:
+        server, name = self._identity.end(netns, packet.target, packet.target_port), printable(asked.name)
+        return Question(netns=netns, name=name, type=printable(asked.type), protocol=protocol, server=server)
 
     def _answer(self, netns: int, at: Moment, packet: Packet, message: Message) -> None:
         protocol = _PROTOCOLS[packet.source_port]
@@ -95,12 +92,11 @@ class Dialogue:
         """Note that somebody answered a multicast question, which is told to everybody."""
         self.answers += 1
         for given in message.addresses[:_ADDRESSES]:
-            kind = "A" if len(given.address) == 4 else "AAAA"
+            kind = "AAAA" if len(given.address) == 16 else "A"
             self._sightings.answered((netns, "question", given.owner, kind, "mdns", packet.target), "ok")
 
     def _bind(self, netns: int, at: Moment, server: bytes, message: Message) -> None:
-        name = message.questions[0].name
-        given = message.addresses[:_ADDRESSES]
+        name, given = message.questions[0].name, message.addresses[:_ADDRESSES]
         addresses = tuple(sorted({each.address for each in given}))
         key = netns, "answer", server, name, message.chain, addresses
         if self._sightings.again(key, at):

@@ -44,9 +44,8 @@ class HelloProgram:
         """Open a ring for split hellos; None where there can be none."""
         if self._descriptor < 0:
             return None
-        attach = partial(socket_filter.attach_loaded, program=self._descriptor)
         try:
-            return _ring(namespace, attach, _HELLOS)
+            return _ring(namespace, partial(socket_filter.attach_loaded, program=self._descriptor), _HELLOS)
         except OSError as error:
             self.missing = os.strerror(error.errno or 0)
             return None
@@ -90,10 +89,8 @@ class Lookout:
         """Tell whether nothing but our own sockets keeps the namespace alive."""
         try:
             netns.inside(self.namespace, lambda: None)
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        except OSError:
-            return False
+        except OSError as error:
+            return isinstance(error, FileNotFoundError | ProcessLookupError)
         return False
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from airgap_check.evidence import Answer, Connection, Question, Request
 from airgap_check.observers.observer import Epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable
 
     from airgap_check.dissect.dns import Status
 
@@ -39,12 +39,6 @@ class Sightings:
         self._limit = limit
         self._seen: dict[Hashable, _Sighting] = {}
         self._fresh: list[Hashable] = []
-
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._seen
-
-    def __len__(self) -> int:
-        return len(self._seen)
 
     def again(self, key: Hashable, at: Moment) -> bool:
         """Count a fact that is known, or for which there is no room; False: it is to be described and added."""
@@ -77,15 +71,11 @@ class Sightings:
     def fresh(self) -> list[Fact]:
         """Return what was added since the last call."""
         keys, self._fresh = self._fresh, []
-        return self._records(self._seen[key] for key in keys)
+        return [_record(self._seen[key]) for key in keys]
 
     def all(self) -> list[Fact]:
         """Return every fact."""
-        return self._records(self._seen.values())
-
-    @staticmethod
-    def _records(sightings: Iterable[_Sighting]) -> list[Fact]:
-        return [_record(sighting) for sighting in sightings]
+        return [_record(sighting) for sighting in self._seen.values()]
 
 
 def _record(sighting: _Sighting) -> Fact:

@@ -68,7 +68,7 @@ class Tally:
         key = self._key_of_event(attempt)
         self.replies += attempt.flags & event.REPLY
         seen = self._seen.get(key)
-        if seen is not None:  # its line in the kernel had to make room, or it is one more reply
+        if seen is not None:  # its line in the kernel had to make room
             seen.earlier += seen.now
             seen.now, seen.last = 1, max(seen.last, attempt.at)
             return
@@ -86,7 +86,7 @@ class Tally:
     def count(self, repeat: Repeat) -> None:
         """Take in how often the kernel has seen something; what is not known was not kept."""
         seen = self._seen.get(self._key_of_repeat(repeat))
-        if seen is not None and not repeat.flags & event.REPLY:
+        if seen is not None:
             # The line may have ended and begun again since the event was read; it never counts back.
             seen.now = max(seen.now, repeat.times) if repeat.first <= seen.last else repeat.times
             seen.last = max(seen.last, repeat.last)
@@ -122,11 +122,10 @@ class Tally:
         return self._key(repeat, repeat.process)
 
     def _key(self, seen: Event | Repeat, process: int) -> Key:
-        """Return what a line of the kernel's table and its event share; replies go to any port."""
+        """Return what a line of the kernel's table and its event share."""
         return (
-            seen.cgroup, seen.netns, seen.address, 0 if seen.flags & event.REPLY else seen.port, seen.protocol,
-            seen.hook, seen.family, seen.type, seen.flags, seen.started,
-            process if self._by_process or seen.hook in _PACKETS else 0,
+            seen.cgroup, seen.netns, seen.address, seen.port, seen.protocol, seen.hook, seen.family, seen.type,
+            seen.flags, seen.started, process if self._by_process or seen.hook in _PACKETS else 0,
         )  # fmt: skip
 
     def _describe(self, attempt: Event, who: Who) -> Connection | None:
@@ -143,7 +142,7 @@ class Tally:
             protocol=protocol,
             state="reply" if reply else "attempt",
             direction="inbound" if reply else "outbound",
-            local=Endpoint(scope="unspecified"),
+            local=Endpoint(scope="unspecified", port=_local_port(attempt)),
             remote=remote,
             process=identity.process(who.pid, who.started, who.command, attempt.uid, attempt.at),
             workload=identity.workload(attempt.cgroup),
@@ -160,6 +159,11 @@ class Tally:
         has_port = protocol in _WITH_PORTS or (protocol != "icmp" and attempt.port)
         port = attempt.port if has_port and not attempt.flags & event.REPLY else None
         return self._identity.end(netns, attempt.address, port, datagram=protocol != "tcp")
+
+
+def _local_port(attempt: Event) -> int | None:
+    """Return the local port where it tells what is spoken; any other one would only make many facts of one."""
+    return attempt.source if attempt.flags & event.FROM_DHCP_CLIENT else None
 
 
 def _kind(attempt: Event) -> Kind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import select
 import time
 from collections import Counter
 from importlib.util import find_spec
@@ -54,6 +55,7 @@ class Traffic:
         self._next_look = 0.0
         self._wire: Wire | None = None
         self._test: Wire | None = None
+        self._poll = select.epoll()
         self._program = HelloProgram()
         for namespace in namespaces:
             self.add(namespace)
@@ -70,12 +72,14 @@ class Traffic:
         if inode in self._lookouts:
             return
         try:
-            self._lookouts[inode] = self._open(namespace)
+            lookout = self._lookouts[inode] = self._open(namespace)
         except UnobservableError as error:
             if inode in self._aside:
                 raise
             self._unreadable[inode] = str(error)
         else:
+            for number in lookout.filenos():
+                self._poll.register(number, select.EPOLLIN)
             self._watched.add(inode)
             self._unreadable.pop(inode, None)
 
@@ -94,8 +98,8 @@ class Traffic:
         return list(self._test.sightings.all()) if self._test else []
 
     def filenos(self) -> tuple[int, ...]:
-        """Return the descriptors of the rings."""
-        return tuple(number for lookout in self._lookouts.values() for number in lookout.filenos())
+        """Return one descriptor for all rings: it stays the same while namespaces come and go."""
+        return () if self._poll.closed else (self._poll.fileno(),)
 
     def drain(self) -> None:
         """Take what waits: at most one turn of each ring."""
@@ -128,6 +132,7 @@ class Traffic:
         while self._lookouts:
             self._shut(self._lookouts.popitem()[1])
         self._program.close()
+        self._poll.close()
 
     def _open(self, namespace: Namespace) -> Lookout:
         if len(self._lookouts) >= _NAMESPACES:

@@ -64,7 +64,7 @@ class Wire:
             "questions": self._dialogue.questions,
             "answers": self._dialogue.answers,
             "requests": self._openings.requests,
-            "undissected": self.undissected,
+            "undissected": self.undissected + self._streams.lost,
         }
 
     def _tcp(self, netns: int, at: Moment, packet: Packet, now: float, *, leaves: bool, again: bool) -> None:

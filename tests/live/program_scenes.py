@@ -20,13 +20,14 @@ from airgap_check.kernel.programs.tables import Tables
 from airgap_check.kernel.sieve import Sieve
 from tests.live import attempts_generator as generator
 from tests.live.program_ground import Ground
-from tests.live.program_scripts import AGAIN, CONVERSATION, INNER, STAY, TRY
+from tests.live.program_scripts import AGAIN, CONVERSATION, CROWD, FROM_PORTS, INNER, OUTER, STAY, TRY
 from tests.live.sieve_model import any_destination, any_sieve, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airgap_check.kernel.programs.connect import Attached
+    from airgap_check.kernel.programs.tables import Repeat
 
 
 class Watch(NamedTuple):
@@ -38,7 +39,8 @@ class Watch(NamedTuple):
 
 
 def identity() -> Identity:
-    return Identity(btf.start_offsets(btf.read()), own_pid_namespace())
+    types = btf.read()
+    return Identity(btf.start_offsets(types), own_pid_namespace(), pid_offsets=btf.pid_offsets(types))
 
 
 @contextmanager
@@ -56,7 +58,7 @@ def watching(
         tables.close()
 
 
-def destination(seen: event.Event) -> str:
+def destination(seen: event.Event | Repeat) -> str:
     address = ip_address(seen.address)
     return str(getattr(address, "ipv4_mapped", None) or address)
 
@@ -99,8 +101,10 @@ def conversation() -> dict[str, Any]:
     with Ground() as ground, watching(ground, identity()) as watch:
         ground.script(CONVERSATION)
         flags = {f"{destination(each)}:{each.port}": each.flags for each in watch.events()}
-        times = {each.port: each.times for each in watch.tables.counts()}
-        return {"flags": flags, "times": {str(port): times[port] for port in sorted(times)}}
+        times: dict[int, list[int]] = {}
+        for each in watch.tables.counts():
+            times.setdefault(each.port, []).append(each.times)
+        return {"flags": flags, "times": {str(port): sorted(times[port]) for port in sorted(times)}}
 
 
 def stays_here() -> dict[str, Any]:
@@ -209,18 +213,68 @@ def try_attach(cgroup: str) -> dict[str, Any]:
     return {"links": len(attached.links), "missing": attached.missing}
 
 
-def inner_namespace() -> dict[str, Any]:
-    """Make an attempt in a pid namespace inside of ours."""
+def inner_namespace(depth: str) -> dict[str, Any]:
+    """Make attempts so many pid namespaces below ours, with two threads: who is said to have made them, and who did."""
+    types = btf.read()
+    ways = {"walk": identity(), "helper": Identity(btf.start_offsets(types), own_pid_namespace())}
+    result: dict[str, Any] = {}
+    for name, who in ways.items():
+        with Ground() as ground, watching(ground, who) as watch:
+            pid, *threads = map(int, ground.script(INNER.format(depth=depth)).split())
+            seen = {each.port: [each.pid, each.tid, each.started > 0] for each in watch.events()}
+            (other,) = set(threads) - {pid}
+            result[name] = {"seen": seen, "pid": pid, "other": other, "missing": watch.attached.missing}
+    return result
+
+
+def outer_namespace() -> dict[str, Any]:
+    """Make an attempt in a pid namespace that the observer is inside of."""
+    with Ground() as ground:
+        argv = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-m", "tests.live.program_scenes", "hear"]
+        with subprocess.Popen([*argv, str(ground.cgroup)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as observer:
+            assert observer.stdout is not None
+            observer.stdout.readline()
+            ground.script(OUTER)
+            said: dict[str, Any] = json.loads(observer.communicate(b"\n", timeout=60)[0])
+            return said
+
+
+def hear(cgroup: str) -> dict[str, Any]:
+    """Attach to a cgroup, and say who was seen when asked."""
+    tables = Tables(ring=1 << 16)
+    descriptor = os.open(cgroup, os.O_RDONLY)
+    attached = connect.attach(tables, descriptor, identity())
+    watch = Watch(tables, attached)
+    print("ready", flush=True)  # noqa: T201 - the other side waits for it
+    sys.stdin.readline()
+    return {"seen": [[each.pid, each.tid, each.started > 0, each.command.decode()] for each in watch.events()]}
+
+
+def crowd(count: str) -> dict[str, Any]:
+    """Let a server answer so many ports of one address."""
     with Ground() as ground, watching(ground, identity()) as watch:
-        ground.script(INNER)
-        return {"inner": [[each.pid, each.tid, each.started > 0, each.command.decode()] for each in watch.events()]}
+        ground.script(CROWD.format(count=count))
+        return {
+            "events": sorted([destination(each), each.port, each.flags, each.source] for each in watch.events()),
+            "times": sorted([each.port, each.flags, each.times] for each in watch.tables.counts()),
+        }
+
+
+def from_ports() -> dict[str, Any]:
+    """Send to one place from several local ports."""
+    with Ground() as ground, watching(ground, identity()) as watch:
+        ground.script(FROM_PORTS)
+        return {
+            "events": [[each.hook, destination(each), each.source, each.flags] for each in watch.events()],
+            "times": sorted([each.hook, destination(each), each.flags, each.times] for each in watch.tables.counts()),
+        }
 
 
 SCENES: dict[str, Callable[..., dict[str, Any]]] = {
     scene.__name__: scene
     for scene in (
         every_kind, conversation, stays_here, sifted, flood, killed, hold, with_rights, try_attach,
-        inner_namespace,
+        inner_namespace, outer_namespace, hear, crowd, from_ports,
     )
 }  # fmt: skip
 

@@ -1,5 +1,7 @@
 """What runs in the observed cgroup: Python that makes attempts, with `os` and `socket` imported before it."""
 
+import sys
+
 CONVERSATION = """
 one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 two = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -43,11 +45,51 @@ while True:
     if not os.read(0, 1):
         break
 """
-INNER = """
-import subprocess, sys
-attempt = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('198.18.0.1', 9))"
-subprocess.run(["unshare", "--pid", "--fork", sys.executable, "-c", attempt], check=True)
+CROWD = """
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("198.18.1.2", 7002))
+for _ in range({count}):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind(("198.18.1.1", 0))
+        client.sendto(b"question", ("198.18.1.2", 7002))
+        server.sendto(b"answer", server.recvfrom(99)[1])
 """
+FROM_PORTS = """
+def sends(family, local, where, port):
+    with socket.socket(family, socket.SOCK_DGRAM) as made:
+        made.bind(("", local))
+        made.sendto(b"x", (where, port))
+for _ in range(2):
+    for local in (68, 40001, 40002, 69):
+        sends(socket.AF_INET, local, "198.18.0.1", 67)
+    for local in (40003, 546):
+        sends(socket.AF_INET6, local, "2001:db8:1::1", 547)
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+    made.bind(("", 68))
+    made.connect(("198.18.0.1", 67))
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+    made.connect(("198.18.0.2", 67))
+"""
+INNER = """
+import struct, subprocess, sys
+acting = (
+    "import socket, sys, threading\\n"
+    "def attempt(port): socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('198.18.0.1', port))\\n"
+    "def both(): attempt(10), said.sendall(b'x'), said.recv(1)\\n"
+    "said = socket.socket(socket.AF_UNIX); said.connect('\\\\0inner'); attempt(9)\\n"
+    "thread = threading.Thread(target=both); thread.start(); thread.join()"
+)
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind("\\0inner")
+    listener.listen()
+    inner = subprocess.Popen([*["unshare", "--pid", "--fork"] * {depth}, sys.executable, "-c", acting])
+    with listener.accept()[0] as said:
+        pid = struct.unpack("iii", said.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        said.recv(1)
+        print(pid, *os.listdir("/proc/" + str(pid) + "/task"))
+    assert inner.wait() == 0
+"""
+OUTER = "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('198.18.0.1', 9))"
 STAY = """
 for where in (
     "127.0.0.1", "127.255.255.255", "::1", "::ffff:127.0.0.9", "0.0.0.0", "::", "126.255.255.255", "128.0.0.0",
@@ -125,3 +167,9 @@ print(os.getpid(), flush=True)
 import time
 time.sleep(100)
 """
+
+
+def within(script: str) -> str:
+    """Return what runs a script in a pid namespace inside."""
+    argv = ["unshare", "--pid", "--fork", sys.executable, "-c", f"import os, socket\n{script}"]
+    return f"\nimport subprocess\nsubprocess.run({argv!r}, check=True)\n"

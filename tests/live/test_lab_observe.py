@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.live
 
+WITHOUT = ("setpriv", "--bounding-set=-bpf,-perfmon,-sys_admin", "--inh-caps=-bpf,-perfmon,-sys_admin")
+
 
 def _found(audit: Audit, rule: str) -> set[tuple[str, str]]:
     """Return who was found to reach whom."""
@@ -136,3 +138,100 @@ def test_recorded_observations_are_judged_again_and_only_by_the_policy_that_filt
     judged = site.check("replay", "--format", "json", "--policy", "/run/lab/other.yaml", "/run/lab/evidence.jsonl")
     assert judged.exit_code == 4
     assert any("filtered by another policy" in reason for reason in judged.report["reasons"])
+
+
+_FLOOD = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(%d):
+    s.sendto(b"x", (f"10.{100 + (i >> 16)}.{i >> 8 & 255}.{i & 255}", 9))
+"""
+
+
+def test_a_flood_while_nobody_reads_is_counted_to_the_last_and_never_clean(site: Lab) -> None:
+    sent = 250_000
+    with Vigil(site, "--no-traffic", policy=policy()) as vigil:
+        vigil.send(signal.SIGSTOP)
+        site.near.check(["python3", "-c", _FLOOD % sent], cgroup=UNIT)
+        vigil.send(signal.SIGCONT)
+        peak = site.near.path(f"/proc/{vigil.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
+        audit = vigil.end()
+    seen = audit.coverage("attempts")
+    distinct = [item for item in audit.report["connections"] if item["record"]["seen"] == "attempts"]
+    assert seen["lost"] + len(distinct) == sent
+    assert seen["lost"] > 0
+    assert seen["status"] == "partial"
+    assert int(peak) < 200 * 1024
+    assert audit.exit_code == 1  # what was seen of it is a violation
+
+
+def test_a_flood_of_what_would_be_allowed_is_inconclusive_when_some_of_it_was_lost(site: Lab) -> None:
+    anywhere = {
+        "name": "all", "role": "other", "cidr": [f"10.{part}.0.0/16" for part in range(100, 104)], "ports": [9],
+        "protocol": "udp", "for": {"user": "root"},
+    }  # fmt: skip
+    with Vigil(site, "--no-traffic", policy=policy(anywhere)) as vigil:
+        vigil.send(signal.SIGSTOP)
+        site.near.check(["python3", "-c", _FLOOD % 250_000], cgroup=UNIT)
+        vigil.send(signal.SIGCONT)
+        audit = vigil.end()
+    assert audit.exit_code == 4, audit.summary()
+    assert any("lost" in reason for reason in audit.report["reasons"])
+
+
+def test_without_the_right_to_load_programs_the_others_go_on_and_nothing_is_proved(site: Lab) -> None:
+    site.serve(PUBLIC, 443)
+    with Vigil(site, policy=policy(), under=WITHOUT) as vigil:
+        site.near.plant("attempt", PUBLIC, 443, name="telemetry", cgroup=UNIT)
+        vigil.hear(PUBLIC)
+        audit = vigil.end()
+    attempts = audit.coverage("attempts")
+    assert (attempts["status"], attempts["reason"].splitlines()) == ("unavailable", [attempts["reason"]])
+    assert "CAP_BPF" in attempts["reason"]
+    assert audit.exit_code == 1
+
+
+def test_without_the_right_to_load_programs_silence_proves_nothing(site: Lab) -> None:
+    with Vigil(site, policy=policy(), under=WITHOUT) as vigil:
+        audit = vigil.end()
+    assert audit.exit_code == 4, audit.summary()
+
+
+def test_destroy_notifications_see_what_was_closed_when_they_are_asked_for(site: Lab) -> None:
+    site.serve(PUBLIC, 443)
+    with Vigil(site, "--events", "sockdiag", "--no-traffic", policy=policy(), under=WITHOUT) as vigil:
+        vigil.hear("sockdiag")
+        site.near.plant("attempt", PUBLIC, 443, name="telemetry", cgroup=UNIT)
+        vigil.hear(PUBLIC)
+        audit = vigil.end()
+    assert audit.coverage("sockdiag")["status"] in {"complete", "partial"}
+    assert audit.exit_code == 1
+    assert audit.findings("connection.public-destination")
+
+
+def test_what_the_kernel_counted_and_nobody_attempted_is_a_finding(site: Lab) -> None:
+    site.assign("2606:4700::1111")
+    site.near.check(["ip", "-6", "route", "del", "default"])
+    raw = (
+        "import socket\ns = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58)\n"
+        "try: s.sendto(bytes(8), ('2606:4700::1', 0))\nexcept OSError: pass"
+    )
+    with Vigil(site, policy=policy()) as vigil:
+        site.near.check(["python3", "-c", raw], cgroup=UNIT)
+        audit = vigil.end()
+    record = audit.finding("connection.unattributed-attempts")["record"]
+    assert record["name"] == "Ip6OutNoRoutes"
+    assert record["increase"] >= 1
+    assert audit.exit_code == 1
+
+
+def test_a_watch_leaves_nothing_behind_also_when_it_is_killed(site: Lab) -> None:
+    def programs() -> str:
+        return site.near.check(["sh", "-c", "ls /proc/*/fd -l 2>/dev/null | grep -c bpf || true"]).strip()
+
+    with Vigil(site, policy=policy()) as vigil:
+        assert int(programs()) > 4
+        vigil.send(signal.SIGKILL)
+        site.near.exit_code(vigil.pid)
+    assert programs() == "0"
+    assert [path.name for path in site.cgroup.iterdir() if "selftest" in path.name] == []

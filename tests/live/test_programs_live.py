@@ -78,10 +78,34 @@ def test_every_attempt_is_seen_with_the_right_process(kind: str, count: int, own
 def test_who_spoke_first_decides_what_is_a_reply() -> None:
     scene = play("conversation")
     assert scene["flags"] == {
-        "198.18.1.2:7002": 0, "198.18.1.1:7001": event.REPLY, "198.18.1.3:7003": 0, "2001:db8:1::6:7006": 0,
-        "2001:db8:1::7:7007": event.REPLY, "198.18.1.8:7008": 0,
+        "198.18.1.2:7002": 0, "198.18.1.1:0": event.REPLY, "198.18.1.3:7003": 0, "2001:db8:1::6:7006": 0,
+        "2001:db8:1::7:0": event.REPLY, "198.18.1.8:7008": 0,
     }  # fmt: skip
-    assert scene["times"] == {"7001": 3, "7002": 3, "7003": 1, "7006": 1, "7007": 1, "7008": 1}
+    # One socket answers 198.18.1.1 as IPv4, another as a mapped address; and one of IPv6 answers ::7.
+    assert scene["times"] == {"0": [1, 1, 3], "7002": [3], "7003": [1], "7006": [1], "7008": [1]}
+
+
+def test_the_answers_to_all_ports_of_a_client_are_one_event() -> None:
+    scene = play("crowd", "2000")
+    (answer, question) = scene["events"]
+    assert answer == ["198.18.1.1", 0, event.REPLY, 7002]
+    assert question[:3] == ["198.18.1.2", 7002, 0]
+    assert scene["times"] == [[0, event.REPLY, 2000], [7002, 0, 2000]]
+
+
+def test_the_local_port_of_the_first_is_told_and_a_dhcp_client_is_not_counted_with_others() -> None:
+    scene = play("from_ports")
+    sent, sent6, connected = event.SENDMSG4, event.SENDMSG6, event.CONNECT4
+    assert scene["events"] == [
+        [sent, "198.18.0.1", 68, event.FROM_DHCP_CLIENT], [sent, "198.18.0.1", 40001, 0],
+        [sent6, "2001:db8:1::1", 40003, 0], [sent6, "2001:db8:1::1", 546, event.FROM_DHCP_CLIENT],
+        [connected, "198.18.0.1", 68, event.FROM_DHCP_CLIENT], [connected, "198.18.0.2", 0, 0],
+    ]  # fmt: skip
+    assert sorted(scene["times"]) == sorted([
+        [sent, "198.18.0.1", event.FROM_DHCP_CLIENT, 2], [sent, "198.18.0.1", 0, 6],
+        [sent6, "2001:db8:1::1", 0, 2], [sent6, "2001:db8:1::1", event.FROM_DHCP_CLIENT, 2],
+        [connected, "198.18.0.1", event.FROM_DHCP_CLIENT, 1], [connected, "198.18.0.2", 0, 1],
+    ])  # fmt: skip
 
 
 def test_only_what_leaves_the_host_is_said() -> None:
@@ -119,14 +143,29 @@ def test_with_fewer_rights_less_is_said_or_nothing_at_all() -> None:
     assert play("with_rights", "bpf", "net_admin", "perfmon") == {"links": 6, "missing": {}}
     poorer = play("with_rights", "bpf", "net_admin")
     assert poorer["links"] == 6
-    assert poorer["missing"].keys() == {"command", "started"}
+    assert poorer["missing"].keys() == {"command", "started", "inner"}
     assert all("CAP_PERFMON" in reason for reason in poorer["missing"].values())
     assert play("with_rights", "net_raw") == {"error": errno.EPERM}
     assert play("with_rights", "bpf") == {"error": errno.EPERM}
 
 
-def test_a_process_of_an_inner_pid_namespace_is_not_guessed() -> None:
-    ((pid, thread, started, command),) = play("inner_namespace")["inner"]
+@pytest.mark.parametrize("own_pids", [True, False], ids=["own pids", "our pids"])
+@pytest.mark.parametrize("depth", ["1", "3"])
+def test_a_process_of_an_inner_pid_namespace_has_the_pid_that_we_see(depth: str, own_pids: bool) -> None:  # noqa: FBT001
+    walk = play("inner_namespace", depth, own_pids=own_pids)["walk"]
+    assert walk["missing"] == {}
+    assert walk["seen"] == {"9": [walk["pid"], walk["pid"], True], "10": [walk["pid"], walk["other"], True]}
+    assert walk["pid"] > 1, "inside it is 1"
+
+
+def test_without_type_information_a_process_of_an_inner_pid_namespace_is_not_guessed() -> None:
+    helper = play("inner_namespace", "1")["helper"]
+    assert helper["missing"] == {}
+    assert helper["seen"] == {"9": [0, 0, True], "10": [0, 0, True]}
+
+
+def test_a_process_of_an_outer_pid_namespace_is_not_guessed() -> None:
+    ((pid, thread, started, command),) = play("outer_namespace")["seen"]
     assert (pid, thread, started) == (0, 0, True)
     assert command.startswith("python")
 
@@ -138,7 +177,7 @@ TWINS = pytest.mark.skipif(not build.available(), reason="needs clang and the he
 @pytest.mark.parametrize("own_pids", [True, False], ids=["own pids", "our pids"])
 def test_the_programs_say_what_their_twins_in_c_say(own_pids: bool) -> None:  # noqa: FBT001
     compared = play("connects", str(FEW), own_pids=own_pids, module="twin_scenes")
-    assert compared.keys() == {*KINDS, "conversation"}
+    assert compared.keys() == {*KINDS, "conversation", "ports", "inner"}
     for kind, both in compared.items():
         assert both["ours"] == both["theirs"], kind
         assert both["ours"]["events"], kind
@@ -152,6 +191,7 @@ def test_what_sends_packets_is_seen_as_the_twins_in_c_see_it(own_pids: bool) -> 
     for side in ("events", "repeats", "uses", "lost"):
         assert compared["raw"]["ours"][side] == compared["raw"]["theirs"][side]
         assert compared["queue"]["ours"][side] == compared["queue"]["theirs"][side]
+        assert side != "events" or not any(", pid=0," in each for each in compared["raw"]["ours"][side])
     assert len(compared["raw"]["ours"]["events"]) > 15
     assert len(compared["queue"]["ours"]["events"]) > 15
     assert compared["raw"]["ours"]["uses"]

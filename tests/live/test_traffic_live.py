@@ -335,6 +335,14 @@ def test_bulk_data_is_not_taken(lab: Lab, observer: Traffic) -> None:
     assert evidence.counts["packets"] <= 20  # the SYN, and neighbour discovery where there is any
 
 
+def test_what_follows_a_split_hello_is_not_taken(lab: Lab, observer: Traffic) -> None:
+    answer(lab, lab.far, (PUBLIC, 9000, "tcp", b""))
+    send(lab.near, order("stream", PUBLIC, 9000, *cut(hello("split.example.com"), 100), bulk=20_000))
+    evidence = finish(observer)
+    assert names(evidence) == {("tls", "split.example.com", "no")}
+    assert evidence.counts["packets"] <= 60  # of a thousand bytes each, within 17 KiB
+
+
 def test_a_connection_that_arrives_is_not_ours(lab: Lab, observer: Traffic) -> None:
     answer(lab, lab.near, (NEAR, 443, "tcp", b"hi"))
     send(lab.far, order("stream", NEAR, 443, hello("near.example.com")))
@@ -476,10 +484,10 @@ def test_a_namespace_is_not_kept_alive(observer: Traffic, monkeypatch: pytest.Mo
         other = Namespace(os.stat(link).st_ino, "process", (gone.pid,), ((0, link),))
         observer.add(other)
         observer.drain()
-        assert len(observer.filenos()) == 4
+        assert len(observer._lookouts) == 2
         gone.stdin.close()
     observer.drain()
-    assert len(observer.filenos()) == 2
+    assert len(observer._lookouts) == 1
     assert finish(observer).scope == "packets that left 2 network namespaces"
 
 

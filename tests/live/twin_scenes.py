@@ -19,7 +19,7 @@ from airgap_check.kernel.sieve import Sieve
 from tests.live import attempts_generator as generator
 from tests.live.program_ground import Ground
 from tests.live.program_scenes import Watch, identity, watching
-from tests.live.program_scripts import CONVERSATION, ODD
+from tests.live.program_scripts import CONVERSATION, FROM_PORTS, INNER, ODD, within
 from tests.live.twin import build
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def settings(who: Identity, types: Types) -> tuple[tuple[str, int], ...]:
     fields = {name: types.offset(*path) for name, path in FIELDS.items()}
     fields |= {"GROUP_LEADER": starts.group_leader, "START_BOOTTIME": starts.start_boottime}
     fields |= {"UPID_SIZE": types.size("upid")}
-    fields |= {"PID_DEVICE": namespace.device, "PID_INODE": namespace.inode} if namespace else {}
+    fields |= {"PID_INODE": namespace.inode} if namespace else {}
     return tuple(fields.items())
 
 
@@ -110,15 +110,16 @@ def queue_twin(tables: Tables, cgroup: int, who: Identity, types: Types) -> Atta
 
 
 def connects(count: str) -> dict[str, Any]:
-    """Make attempts of every kind, and let sockets ask and answer."""
+    """Make attempts of every kind, let sockets ask and answer, send from several ports, and from an inner namespace."""
+    scripts = {"conversation": CONVERSATION, "ports": FROM_PORTS, "inner": INNER.format(depth=2)}
     result: dict[str, Any] = {}
     who, types = identity(), btf.read()
     with Ground() as ground:
-        for kind in (*generator.KINDS, "conversation"):
+        for kind in (*generator.KINDS, *scripts):
 
             def act(kind: str = kind) -> None:
-                if kind == "conversation":
-                    ground.script(CONVERSATION)
+                if kind in scripts:
+                    ground.script(scripts[kind])
                 else:
                     ground.generate(kind, int(count))
 
@@ -127,11 +128,12 @@ def connects(count: str) -> dict[str, Any]:
 
 
 def packets() -> dict[str, Any]:
-    """Send from sockets that need no connect(2): raw, ping and packet sockets."""
+    """Send from sockets that need no connect(2): raw, ping and packet sockets, in our pid namespace and inside it."""
     who, types = identity(), btf.read()
+    script = ODD + within(ODD)
     with Ground() as ground:
         return {
-            name: _compare(ground, who, ours, partial(theirs, types=types), lambda: ground.script(ODD))
+            name: _compare(ground, who, ours, partial(theirs, types=types), lambda: ground.script(script))
             for name, ours, theirs in (
                 ("raw", raw.attach, raw_twin),
                 ("queue", partial(queue_ours, types=types), queue_twin),

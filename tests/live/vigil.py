@@ -14,27 +14,39 @@ from tests.live.lab import Audit, Lab, checker_environment
 from tests.live.lab_host import PATIENCE, LabError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 
 class Vigil:
     """``airgap-check watch`` of the near host, confined to the laboratory's own cgroup."""
 
-    def __init__(self, lab: Lab, *options: str, policy: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        *options: str,
+        policy: Mapping[str, Any],
+        python: str = sys.executable,
+        under: Sequence[str] = (),
+    ) -> None:
         self._lab = lab
         self._stack = ExitStack()
         self._files: list[IO[bytes]] = []
         lab.near.write("/etc/airgap-check/policy.yaml", json.dumps(policy))
+        self._under = under
         self._argv = [
-            sys.executable, "-m", "airgap_check", "watch", "--format", "json", "--cgroup", str(lab.cgroup), *options
+            python, "-m", "airgap_check", "watch", "--format", "json", "--cgroup", str(lab.cgroup), *options
         ]  # fmt: skip
 
     def __enter__(self) -> Self:
-        self._files = [self._stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+        for _ in range(3):
+            self._files.append(self._stack.enter_context(tempfile.TemporaryFile()))
         numbers = [file.fileno() for file in self._files]
         self.pid = self._lab.near.start(
-            self._argv, env=checker_environment(), cgroup="auditor", files=(numbers[0], numbers[1], numbers[2])
+            [*self._under, *self._argv],
+            env=checker_environment(),
+            cgroup="auditor",
+            files=(numbers[0], numbers[1], numbers[2]),
         )
         try:
             self.hear("watching")
@@ -59,9 +71,13 @@ class Vigil:
             time.sleep(0.05)
         raise LabError(f"the watch never said {words!r}:\n{self._text(2)}")
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._lab.near.ask({"signal": number, "pid": self.pid})
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> Audit:
         """Ask for the report."""
-        self._lab.near.ask({"signal": number, "pid": self.pid})
+        self.send(number)
         return Audit(self._lab.near.exit_code(self.pid), self._text(1), self._text(2))
 
     def _text(self, number: int) -> str:

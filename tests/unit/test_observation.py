@@ -110,7 +110,7 @@ def test_an_observer_that_cannot_run_here_is_evidence_with_the_reason(
     monkeypatch.setattr(observation, "Attempts", refuse)
     with begun(monkeypatch) as watching:
         seen = {evidence.kind: evidence for evidence in watching.finish()}
-    assert (seen["attempts"].status, seen["attempts"].reason) == ("unavailable", "attempts: CAP_BPF is missing")
+    assert (seen["attempts"].status, seen["attempts"].reason) == ("unavailable", "CAP_BPF is missing")
     assert "attempts" not in fakes
 
 

@@ -35,11 +35,14 @@ INITIATIONS = {"connect4": bpf.CONNECT4, "connect6": bpf.CONNECT6, "sendmsg4": b
 RECEPTIONS = {"recvmsg4": bpf.RECVMSG4, "recvmsg6": bpf.RECVMSG6}
 _SIX = frozenset({bpf.CONNECT6, bpf.SENDMSG6, bpf.RECVMSG6})
 _SENDS = frozenset({bpf.SENDMSG4, bpf.SENDMSG6})
-_ADDRESS4, _ADDRESS6, _PORT, _FAMILY, _TYPE, _PROTOCOL = 4, 8, 24, 28, 32, 36  # struct bpf_sock_addr
+_ADDRESS4, _ADDRESS6, _PORT, _FAMILY, _TYPE, _PROTOCOL, _SOCKET = 4, 8, 24, 28, 32, 36, 64  # struct bpf_sock_addr
+_SOCKET_PORT = 44  # struct bpf_sock: src_port, in the order of the host
+_DHCP_CLIENT = (68, 546)  # RFC 2131, RFC 8415
 _MAPPED = int.from_bytes(b"\0\0\xff\xff", sys.byteorder, signed=True)  # what stands before an IPv4 address
 _FEATURES = {
     "command": "the name of the command is not told (that takes CAP_PERFMON)",
     "started": "the start of a process is not told (that takes CAP_PERFMON), so a pid used again is not noticed",
+    "inner": "processes of pid namespaces inside ours are not told (that takes CAP_PERFMON), so they are not named",
     "pid": "processes are not told in our own pid namespace (that takes Linux 6.10), so none is named",
     "replies": "who spoke first is not told (that takes Linux 5.2), so answers of UDP servers look like attempts",
 }
@@ -70,7 +73,7 @@ def initiation(hook: int, table: Tables, who: Identity, *, replies: bool) -> byt
     code.store(BYTE, FRAME, _EVENT + event.HOOK, hook)
     code.load(WORD, R1, R6, _FAMILY).store(BYTE, FRAME, _EVENT + event.FAMILY, R1)
     code.load(WORD, R1, R6, _TYPE).store(BYTE, FRAME, _EVENT + event.TYPE, R1)
-    code.store(HALF, FRAME, _EVENT + event.FLAGS, 0)
+    _write_local_port(code)
     if replies and hook in _SENDS:
         _tell_reply(code, table, hook)
     report.report(code, table, who, _EVENT, "pass")
@@ -112,16 +115,19 @@ def attach(table: Tables, cgroup: int, who: Identity) -> Attached:
 def _possible(table: Tables, who: Identity) -> tuple[Identity, dict[str, str]]:
     """Find out what of an identity the kernel lets these programs ask, each thing by itself."""
     missing: dict[str, str] = {}
-    bare = who._replace(start_offsets=None, command=False, pid=False)
+    bare = who._replace(start_offsets=None, command=False, pid=False, pid_offsets=None)
     _try(table, bare)
-    for feature, wanted, without in (
-        ("command", bare._replace(command=who.command), {"command": False}),
-        ("started", bare._replace(start_offsets=who.start_offsets), {"start_offsets": None}),
-        ("pid", bare._replace(pid=who.pid), {"pid": False}),
+    for feature, fields, without in (
+        ("command", ("command",), {"command": False}),
+        ("started", ("start_offsets",), {"start_offsets": None}),
+        ("inner", ("pid", "pid_offsets"), {"pid_offsets": None}),
+        ("pid", ("pid", "pid_offsets"), {"pid": False}),  # by another way, where "inner" is missing
     ):
+        wanted = bare._replace(**{field: getattr(who, field) for field in fields})
+        if wanted == bare or (feature == "inner" and who.pid_offsets is None):
+            continue
         try:
-            if wanted != bare:
-                _try(table, wanted)
+            _try(table, wanted)
         except bpf.BpfError as error:
             missing[feature] = _reason(feature, error)
             who = who._replace(**without)
@@ -158,6 +164,16 @@ def _write_destination(code: Assembler, hook: int, address: int, port: int) -> N
     code.load(WORD, R1, R6, _PORT).store(HALF, FRAME, port, R1)
 
 
+def _write_local_port(code: Assembler) -> None:
+    """Write the local port and the flags, which say whether it is that of a DHCP client."""
+    code.load(DOUBLE, R1, R6, _SOCKET).load(WORD, R1, R1, _SOCKET_PORT)
+    code.store(WORD, FRAME, _EVENT + event.LOCAL_PORT, R1).store(HALF, FRAME, _EVENT + event.FLAGS, 0)
+    for port in _DHCP_CLIENT:
+        code.jump_if(R1, "==", port, "client")
+    code.jump("no client").label("client").store(HALF, FRAME, _EVENT + event.FLAGS, event.FROM_DHCP_CLIENT)
+    code.label("no client")
+
+
 def _write_peer(code: Assembler, hook: int) -> None:
     """Write the key of a peer: the cookie of the socket (R6 is the context), address, port, zeros."""
     code.store(DOUBLE, FRAME, _PEER + 24, 0)
@@ -166,11 +182,14 @@ def _write_peer(code: Assembler, hook: int) -> None:
 
 
 def _tell_reply(code: Assembler, table: Tables, hook: int) -> None:
-    """Mark the event if the peer spoke first, and remember that we did if nobody had."""
+    """Mark the event if the peer spoke first, and remember that we did if nobody had.
+
+    A reply goes to whatever port it came from, so that a busy server would fill the tables with them: it has none.
+    """
     _write_peer(code, hook)
     lookup(code, table.peers, _PEER).jump_if(R0, "!=", 0, "peer known")
     code.store(DOUBLE, FRAME, _WHO, tables.OURS)
     update(code, table.peers, _PEER, _WHO, bpf.NOEXIST).jump("told")
     code.label("peer known").load(DOUBLE, R1, R0, 0).jump_if(R1, "!=", tables.THEIRS, "told")
-    code.store(HALF, FRAME, _EVENT + event.FLAGS, event.REPLY)
+    code.store(HALF, FRAME, _EVENT + event.FLAGS, event.REPLY).store(HALF, FRAME, _EVENT + event.PORT, 0)
     code.label("told")

@@ -30,17 +30,16 @@ from airgap_check.kernel.assembler import (
     Assembler,
     Helper,
 )
-from airgap_check.kernel.btf import FUNCTION
+from airgap_check.kernel.btf import FUNCTION, pid_offsets, start_offsets
+from airgap_check.kernel.programs import identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.kernel.assembler import Register
     from airgap_check.kernel.btf import Types
 
 _META, _TASK, _DESCRIPTOR, _FILE = 0, 8, 16, 24  # of struct bpf_iter__task_file
 _AF_XDP = 44
-_LEVELS = 8  # of pid namespaces inside each other that are looked through for ours
 _MAPPED = int.from_bytes(b"\0\0\xff\xff", sys.byteorder, signed=True)  # what stands before an IPv4 address
 
 _NETNS, _STARTED, _COOKIE, _PID, _FD, _FAMILY, _PROTOCOL, _TYPE, _STATE = 0, 8, 16, 24, 28, 32, 34, 36, 38
@@ -154,7 +153,7 @@ def program(types: Types, pid_namespace: int, *, ask: bool) -> bytes:
     code.load(DOUBLE, R1, R1, types.offset("net", "net_cookie")).store(DOUBLE, FRAME, start + _NETNS, R1)
     code.label("task")
     _cgroup(code, types, start + _CGROUP)
-    _leader(code, types, R7, pid_namespace)
+    _leader(code, types, pid_namespace)
     code.load(DOUBLE, R1, R6, _META).load(DOUBLE, R1, R1, 0)  # bpf_iter_meta.seq
     code.point(R2, start).move(R3, _SIZE).call(Helper.SEQ_WRITE)
     return code.label("out").leave(0).build()
@@ -175,20 +174,10 @@ def _cgroup(code: Assembler, types: Types, place: int) -> None:
     code.label("no cgroup")
 
 
-def _leader(code: Assembler, types: Types, task: Register, pid_namespace: int) -> None:
+def _leader(code: Assembler, types: Types, pid_namespace: int) -> None:
     """Note the start of the process, and its number in the pid namespace of this inode, which is one of its levels."""
-    numbers, each = types.offset("pid", "numbers"), types.size("upid")
-    code.load(DOUBLE, task, task, types.offset("task_struct", "group_leader")).jump_if(task, "==", 0, "write")
-    code.load(DOUBLE, R1, task, types.offset("task_struct", "start_boottime")).store(
-        DOUBLE, FRAME, _STARTED - _SIZE, R1
-    )
-    code.load(DOUBLE, task, task, types.offset("task_struct", "thread_pid")).jump_if(task, "==", 0, "write")
-    code.load(WORD, R9, task, types.offset("pid", "level"))
-    code.constant(R3, pid_namespace)
-    for level in range(_LEVELS):
-        code.jump_if(R9, "<", level, "write")
-        code.load(DOUBLE, R1, task, numbers + level * each + types.offset("upid", "ns"))
-        code.jump_if(R1, "==", 0, "write").load(WORD, R1, R1, types.offset("pid_namespace", "ns", "inum"))
-        code.load(WORD, R2, task, numbers + level * each + types.offset("upid", "nr"))
-        code.jump_if(R1, "==", R3, "ours")
-    code.jump("write").label("ours").store(WORD, FRAME, _PID - _SIZE, R2).label("write")
+    starts = start_offsets(types)
+    code.load(DOUBLE, R7, R7, starts.group_leader).jump_if(R7, "==", 0, "write")
+    code.load(DOUBLE, R1, R7, starts.start_boottime).store(DOUBLE, FRAME, _STARTED - _SIZE, R1)
+    identity.write_number(code, pid_offsets(types), pid_namespace, to=_PID - _SIZE, scratch=-_SIZE - identity.SPACE)
+    code.label("write")

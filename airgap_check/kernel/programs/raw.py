@@ -132,9 +132,10 @@ def attach(table: Tables, cgroup: int, who: Identity) -> Attached:
 
 def _attach_making(makers: bpf.Map, cgroup: int, who: Identity, missing: dict[str, str]) -> int:
     """Attach the first program with as much of ``who`` as the kernel gives."""
-    poorer = (who, who._replace(pid=who.pid_namespace is None), who._replace(start_offsets=None, command=False))
-    bare = who._replace(start_offsets=None, command=False, pid=False)
-    for candidate in (*poorer, bare):
+    shallow = who._replace(pid_offsets=None)
+    nameless = shallow._replace(pid=who.pid_namespace is None)
+    bare = shallow._replace(start_offsets=None, command=False, pid=False)
+    for candidate in (who, shallow, nameless, shallow._replace(start_offsets=None, command=False), bare):
         try:
             program = bpf.load(
                 bpf.CGROUP_SOCK, making(makers, candidate), attach_type=bpf.SOCK_CREATE, name="airgap_making"
@@ -278,7 +279,7 @@ def _flag_housekeeping(code: Assembler) -> None:
 def _write_maker(code: Assembler, makers: bpf.Map, *, namespace: bool) -> None:
     """Write the cookie of the socket and who made it; without a maker whose it is now, and nothing of a process."""
     code.move(R1, R6).call(Helper.GET_SOCKET_COOKIE).store(DOUBLE, FRAME, _EVENT + event.COOKIE, R0)
-    code.store(WORD, FRAME, _EVENT + event.INTERFACE, 0)
+    code.store(WORD, FRAME, _EVENT + event.SOURCE, 0)
     lookup(code, makers, _EVENT + event.COOKIE).jump_if(R0, "==", 0, "nobody")
     for place in (event.PID, event.NETNS, event.STARTED, event.COMMAND, event.COMMAND + 8):
         code.load(DOUBLE, R1, R0, place).store(DOUBLE, FRAME, _EVENT + place, R1)

@@ -16,7 +16,6 @@ from airgap_check.kernel.assembler import (
     R6,
     R8,
     R9,
-    WORD,
     Assembler,
     Helper,
 )  # fmt: skip
@@ -33,8 +32,8 @@ SPACE = tables.SEEN_VALUE  # bytes of the stack that are needed below the event
 def report(code: Assembler, table: Tables, who: Identity, at: int, end: str) -> None:
     """Report what the event at ``at`` says of the destination, made by the current process; go to ``end``.
 
-    R6 is the context, from which socket and namespace are asked; R8 and R9 are lost. Everything from the address to
-    the flags must stand in the event.
+    R6 is the context, from which socket and namespace are asked; R7, R8 and R9 are lost. The source, and everything
+    from the address to the flags, must stand in the event.
     """
     key, value = at + tables.SEEN_FROM, at - tables.SEEN_VALUE
     code.call(Helper.GET_CURRENT_CGROUP_ID).store(DOUBLE, FRAME, at + event.CGROUP, R0)
@@ -51,8 +50,7 @@ def report(code: Assembler, table: Tables, who: Identity, at: int, end: str) -> 
     lookup(code, table.seen, key).jump_if(R0, "==", 0, "first time")
     code.label("seen before").load(DOUBLE, R1, FRAME, at + event.AT).store(DOUBLE, R0, tables.LAST, R1)
     code.move(R1, 1).count(R0, tables.COUNT, R1).jump(end)
-    code.label("first time").store(WORD, FRAME, at + event.INTERFACE, 0)
-    code.move(R1, R6).call(Helper.GET_SOCKET_COOKIE).store(DOUBLE, FRAME, at + event.COOKIE, R0)
+    code.label("first time").move(R1, R6).call(Helper.GET_SOCKET_COOKIE).store(DOUBLE, FRAME, at + event.COOKIE, R0)
     identity.write_rest(code, who, at, R9)
     code.map(R1, table.events.map.fd).point(R2, at).move(R3, event.SIZE).move(R4, 0).call(Helper.RINGBUF_OUTPUT)
     code.jump_if(R0, "==", 0, end)

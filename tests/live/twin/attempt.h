@@ -5,14 +5,16 @@
  * compared with it over the same traffic; nothing of them is installed. Their maps are made by the test, which puts
  * the descriptors where the names stand.
  *
- * PID_DEVICE and PID_INODE name our pid namespace where it is not the initial one; GROUP_LEADER and START_BOOTTIME say
- * where the running kernel keeps what they are named after.
+ * PID_INODE names our pid namespace where it is not the initial one; GROUP_LEADER, START_BOOTTIME and others say where
+ * the running kernel keeps what they are named after.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
+#include "number.h"
 
 #define REPLY 1
+#define FROM_DHCP_CLIENT 4
 #define EVERYTHING 1
 enum { LOST, UNCOUNTED };
 
@@ -20,7 +22,10 @@ extern char events, seen, networks, ports, uses_made, counters, peers;
 
 struct event {
 	__u64 at;
-	__u32 pid, tid, uid, interface;
+	__u32 pid, tid, uid;
+	union {
+		__u32 local_port, interface;
+	};
 	__u64 cgroup, netns, cookie;
 	__u8 address[16];
 	__be16 port;
@@ -112,11 +117,10 @@ static __always_inline __u64 started(void)
 static __always_inline void write_process(struct event *event)
 {
 #ifdef PID_INODE
-	struct bpf_pidns_info info = {};
+	void *task = bpf_get_current_task_btf();
 
-	bpf_get_ns_current_pid_tgid(PID_DEVICE, PID_INODE, &info, sizeof(info));
-	event->pid = info.tgid;
-	event->tid = info.pid;
+	event->tid = number(AT(void *, task, THREAD_PID));
+	event->pid = number(AT(void *, AT(void *, task, GROUP_LEADER), THREAD_PID));
 #else
 	__u64 both = bpf_get_current_pid_tgid();
 

@@ -61,10 +61,16 @@ static __always_inline int initiation(struct bpf_sock_addr *context, int hook, i
 	event.hook = hook;
 	event.family = context->family;
 	event.type = context->type;
+	event.local_port = context->sk->src_port;
+	if (event.local_port == 68 || event.local_port == 546)
+		event.flags = FROM_DHCP_CLIENT;
 	if (send) {
 		struct peer peer = peer_of(context, six);
 
-		event.flags = spoke_first(&peer, OURS) == THEIRS ? REPLY : 0;
+		if (spoke_first(&peer, OURS) == THEIRS) {
+			event.flags = REPLY;
+			event.port = 0;
+		}
 	}
 	event.cgroup = bpf_get_current_cgroup_id();
 	event.netns = bpf_get_netns_cookie(context);

@@ -5,9 +5,9 @@
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include "number.h"
 
-enum { INET = 2, INET6 = 10, PACKET = 17, XDP = 44, LEVELS = 8 };
-#define AT(type, base, offset) (*(type *)((char *)(base) + (offset)))
+enum { INET = 2, INET6 = 10, PACKET = 17, XDP = 44 };
 
 struct context {
 	__bpf_md_ptr(void *, meta);
@@ -37,29 +37,6 @@ static __always_inline void write_address(__u8 *to, void *sock, int six, int off
 		to[10] = to[11] = 0xff;
 		AT(__u32, to, 12) = AT(__u32, sock, offset4);
 	}
-}
-
-/* The number of a process in our own pid namespace, which is one of the levels that it has a number on. */
-static __always_inline __u32 number(void *pid)
-{
-	__u32 level;
-
-	if (!pid)
-		return 0;
-	level = AT(__u32, pid, PID_LEVEL);
-#pragma unroll
-	for (int each = 0; each < LEVELS; each++) {
-		void *namespace;
-
-		if (level < each)
-			break;
-		namespace = AT(void *, pid, PID_NUMBERS + each * UPID_SIZE + UPID_NS);
-		if (!namespace)
-			break;
-		if (AT(__u32, namespace, PID_NAMESPACE_INUM) == PID_INODE)
-			return AT(__u32, pid, PID_NUMBERS + each * UPID_SIZE + UPID_NR);
-	}
-	return 0;
 }
 
 SEC("iter/held") int held(struct context *context)

@@ -6,7 +6,6 @@
 #include "attempt.h"
 
 enum { PACKET = 17, QUEUE = 200, ETHERNET = 1, LOOPBACK = 1 << 3, IPV4 = 0x0800, IPV6 = 0x86dd };
-#define AT(type, base, offset) (*(type *)((char *)(base) + (offset)))
 
 extern char cgroups;
 

@@ -150,4 +150,9 @@ def test_this_kernel_says_when_a_process_started() -> None:
     offsets = btf.start_offsets(types)
     assert 0 < offsets.group_leader < types.size("task_struct")
     assert 0 < offsets.start_boottime < types.size("task_struct")
+    numbers = btf.pid_offsets(types)
+    assert numbers.group_leader == offsets.group_leader
+    assert 0 < numbers.thread_pid < types.size("task_struct")
+    assert 0 < numbers.level < numbers.numbers <= types.size("pid")
+    assert (numbers.number, numbers.namespace, numbers.size) == (0, 8, 16)
     assert types.offset("sock", "__sk_common", "skc_family") == types.offset("sock_common", "skc_family") == 16

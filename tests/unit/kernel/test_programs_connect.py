@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from itertools import product
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from airgap_check.collectors.direction import DHCP_CLIENT
 from airgap_check.kernel import bpf
 from airgap_check.kernel.assembler import CALL, EXIT, MOVE, R0, R1, R6, Assembler, Helper, decode, encode
-from airgap_check.kernel.btf import StartOffsets
+from airgap_check.kernel.btf import PidOffsets, StartOffsets
 from airgap_check.kernel.programs import connect
 from airgap_check.kernel.programs.identity import Identity, PidNamespace
 from tests.unit.kernel.bytecode_proof import UnprovenError, answers
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from airgap_check.kernel.programs.tables import Tables
 
 NAMES = ("networks", "ports", "uses_made", "counters", "peers", "seen")
-STARTS, NAMESPACE = StartOffsets(1576, 1744), PidNamespace(4, 4026532281)
+STARTS, NAMESPACE, NUMBERS = StartOffsets(1576, 1744), PidNamespace(4, 4026532281), PidOffsets(*range(8, 72, 8))
 
 
 def tables() -> Tables:
@@ -31,7 +34,8 @@ def tables() -> Tables:
 
 def identities() -> Iterator[Identity]:
     for starts, namespace, command, pid in product((None, STARTS), (None, NAMESPACE), (True, False), (True, False)):
-        yield Identity(starts, namespace, command=command, pid=pid)
+        for numbers in (None, NUMBERS):
+            yield Identity(starts, namespace, command=command, pid=pid, pid_offsets=numbers)
 
 
 def programs() -> Iterator[bytes]:
@@ -47,7 +51,7 @@ def helpers(code: bytes) -> set[int]:
 
 def test_every_exit_of_every_program_allows() -> None:
     proven = [answers(code) for code in programs()]
-    assert len(proven) == 4 * 16 * 2 + 2
+    assert len(proven) == 4 * 32 * 2 + 2
     assert all(found == {1} for found in proven)
 
 
@@ -95,6 +99,42 @@ def test_what_is_not_asked_for_is_not_called() -> None:
     assert not plain & {Helper.GET_CURRENT_COMM, Helper.GET_CURRENT_TASK_BTF, Helper.GET_NS_CURRENT_PID_TGID}
     full = helpers(connect.initiation(bpf.CONNECT4, tables(), Identity(STARTS, NAMESPACE), replies=True))
     assert full - plain == {Helper.GET_CURRENT_COMM, Helper.GET_CURRENT_TASK_BTF, Helper.GET_NS_CURRENT_PID_TGID}
+    walks = helpers(
+        connect.initiation(bpf.CONNECT4, tables(), Identity(None, NAMESPACE, pid_offsets=NUMBERS), replies=True)
+    )
+    assert walks - plain == {Helper.GET_CURRENT_COMM, Helper.GET_CURRENT_TASK_BTF, Helper.PROBE_READ_KERNEL}
+
+
+def test_in_the_initial_namespace_the_pid_is_at_hand() -> None:
+    with_offsets = connect.initiation(bpf.CONNECT4, tables(), Identity(STARTS, pid_offsets=NUMBERS), replies=True)
+    assert with_offsets == connect.initiation(bpf.CONNECT4, tables(), Identity(STARTS), replies=True)
+
+
+@pytest.mark.parametrize(
+    ("refused", "kept", "missing"),
+    [
+        (set(), (True, NUMBERS), set()),
+        ({Helper.PROBE_READ_KERNEL}, (True, None), {"inner"}),
+        ({Helper.GET_NS_CURRENT_PID_TGID}, (True, NUMBERS), set()),
+        ({Helper.PROBE_READ_KERNEL, Helper.GET_NS_CURRENT_PID_TGID}, (False, None), {"inner", "pid"}),
+    ],
+)
+def test_a_pid_is_told_in_the_best_way_that_the_kernel_has(
+    monkeypatch: pytest.MonkeyPatch, refused: set[int], kept: tuple[bool, PidOffsets | None], missing: set[str]
+) -> None:
+    def load(_: int, code: bytes, **__: object) -> int:
+        if helpers(code) & refused:
+            raise bpf.BpfError(errno.EINVAL, "load")
+        return os.open(os.devnull, os.O_RDONLY)
+
+    monkeypatch.setattr(bpf, "load", load)
+    who, lacks = connect._possible(tables(), Identity(STARTS, NAMESPACE, pid_offsets=NUMBERS))
+    assert ((who.pid, who.pid_offsets), set(lacks)) == (kept, missing)
+    assert (who.start_offsets, who.command) == (STARTS, True)
+
+
+def test_both_sides_know_the_same_ports_of_dhcp_clients() -> None:
+    assert set(connect._DHCP_CLIENT) == DHCP_CLIENT
 
 
 def test_only_sends_ask_who_spoke_first() -> None:

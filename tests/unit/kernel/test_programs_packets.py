@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from airgap_check.kernel.assembler import CALL, EXIT, MOVE, Helper, decode, encode
-from airgap_check.kernel.btf import StartOffsets
+from airgap_check.kernel.btf import PidOffsets, StartOffsets
 from airgap_check.kernel.programs import held, queue, raw
 from airgap_check.kernel.programs.identity import Identity, PidNamespace
 from tests.unit.kernel.bytecode_proof import answers
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airgap_check.kernel.programs.tables import Tables
 
 NAMES = ("networks", "ports", "uses_made", "counters", "peers", "seen")
-STARTS, NAMESPACE = StartOffsets(1576, 1744), PidNamespace(4, 4026532281)
+STARTS, NAMESPACE, NUMBERS = StartOffsets(1576, 1744), PidNamespace(4, 4026532281), PidOffsets(*range(8, 72, 8))
 HARMLESS = {
     Helper.MAP_LOOKUP, Helper.MAP_UPDATE, Helper.MAP_DELETE, Helper.KTIME_GET_NS, Helper.GET_CURRENT_PID_TGID,
     Helper.GET_CURRENT_UID_GID, Helper.GET_CURRENT_COMM, Helper.SKB_LOAD_BYTES, Helper.GET_SOCKET_COOKIE,
@@ -60,7 +60,8 @@ def types() -> Types:
 
 def identities() -> Iterator[Identity]:
     for starts, namespace, command, pid in product((None, STARTS), (None, NAMESPACE), (True, False), (True, False)):
-        yield Identity(starts, namespace, command=command, pid=pid)
+        for numbers in (None, NUMBERS):
+            yield Identity(starts, namespace, command=command, pid=pid, pid_offsets=numbers)
 
 
 def on_cgroups() -> Iterator[bytes]:
@@ -79,13 +80,13 @@ def tracing() -> Iterator[bytes]:
 
 def test_every_exit_of_every_program_allows() -> None:
     proven = [answers(code) for code in on_cgroups()]
-    assert len(proven) == 18
+    assert len(proven) == 34
     assert all(found == {1} for found in proven)
 
 
 def test_tracing_programs_return_nothing_that_anybody_heeds() -> None:
     proven = [answers(code) for code in tracing()]
-    assert len(proven) == 34
+    assert len(proven) == 66
     assert all(found == {0} for found in proven)
 
 

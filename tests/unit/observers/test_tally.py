@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 START = datetime(2026, 11, 23, tzinfo=UTC)
 EPOCH = Epoch(START, 0, 0)
 UNIT = Workload(kind="unit", id="made.service", name="made.service")
+PEERS = ("203.0.113.1", "203.0.113.2")
 SCOPES: dict[str, Scope] = {"10.0.0.1": "own", "10.0.0.2": "host", "127.0.0.1": "loopback"}
 
 
@@ -54,7 +55,7 @@ def packed(address: str) -> bytes:
 
 def seen(address: str = "203.0.113.1", **fields: Any) -> Event:
     facts: dict[str, Any] = {
-        "at": 1_000_000_000, "pid": 42, "tid": 42, "uid": 1000, "interface": 0, "cgroup": 5, "netns": 7, "cookie": 99,
+        "at": 1_000_000_000, "pid": 42, "tid": 42, "uid": 1000, "source": 0, "cgroup": 5, "netns": 7, "cookie": 99,
         "address": packed(address), "port": 443, "protocol": 6, "hook": event.CONNECT4, "family": socket.AF_INET,
         "type": socket.SOCK_STREAM, "flags": 0, "started": 10, "command": b"curl",
     }  # fmt: skip
@@ -170,11 +171,23 @@ def test_what_stays_here_is_counted_only(address: str) -> None:
 
 
 def test_a_reply_is_inbound_whatever_port_it_goes_to() -> None:
-    sends = [seen(hook=event.SENDMSG4, protocol=17, flags=event.REPLY, port=port) for port in (5001, 5002, 5003)]
-    tally = tallied(*sends, repeats=(repeat(sends[0], 9),))
-    (record,) = tally.records()
-    assert (record.direction, record.state, record.remote.port, record.count) == ("inbound", "reply", None, 3)
-    assert tally.replies == 3
+    answers = [seen(to, hook=event.SENDMSG4, protocol=17, flags=event.REPLY, port=0, source=53) for to in PEERS]
+    tally = tallied(*answers, repeats=tuple(repeat(each, 9) for each in answers))
+    for record in tally.records():
+        assert (record.direction, record.state, record.remote.port, record.count) == ("inbound", "reply", None, 9)
+        assert record.local == Endpoint(scope="unspecified")
+    assert (len(tally.records()), tally.replies) == (2, 2)
+
+
+def test_only_the_port_of_a_dhcp_client_is_told() -> None:
+    asks: dict[str, Any] = {"hook": event.SENDMSG4, "protocol": 17, "port": 67}
+    client = seen(**asks, source=68, flags=event.FROM_DHCP_CLIENT)
+    others = seen(**asks, source=40001)
+    records = tallied(client, others, repeats=(repeat(client, 2), repeat(others, 5))).records()
+    assert [(record.local, record.count) for record in records] == [
+        (Endpoint(scope="unspecified", port=68), 2),
+        (Endpoint(scope="unspecified"), 5),
+    ]
 
 
 def test_an_unknown_process_is_nobody() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,13 +39,14 @@ class Post:
         self.waiting: list[tuple[Source, list[Frame]]] = []
         self.lost = 0
         self.gone = self.closed = False
+        self.wake = os.eventfd(0, os.EFD_NONBLOCK)
         POSTS[namespace.inode] = self
 
     def see(self, data: bytes, source: Source = "all") -> None:
         self.waiting.append((source, [Frame(1, 0, 2, OUTGOING, 0x0800, data, len(data))]))
 
     def filenos(self) -> Iterator[int]:
-        yield self.namespace.inode
+        yield self.wake
 
     def blocks(self) -> Iterator[tuple[Source, list[Frame]]]:
         while self.waiting:
@@ -56,6 +59,8 @@ class Post:
         return self.gone
 
     def close(self) -> None:
+        if not self.closed:
+            os.close(self.wake)
         self.closed = True
 
 
@@ -69,6 +74,8 @@ def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(unfinished_hello, "load", _no_program)
     monkeypatch.setattr("airgap_check.kernel.packet.RETIRE_MS", 0)
     yield
+    for post in POSTS.values():
+        assert post.closed
     POSTS.clear()
     REFUSED.clear()
 
@@ -232,7 +239,7 @@ def test_a_namespace_that_has_gone_is_left_and_what_was_seen_there_stays() -> No
     POSTS[22].gone = True
     observer.drain()
     assert POSTS[22].closed
-    assert observer.filenos() == (11,)
+    assert not POSTS[11].closed
     evidence = observer.finish()
     assert [record.netns for record in evidence.of(Connection)] == [22]
     assert evidence.counts["drops"] == 1
@@ -245,11 +252,27 @@ def test_a_namespace_is_watched_once_and_only_so_many() -> None:
     assert POSTS[11] is first
     for inode in range(100, 150):
         observer.add(Namespace(inode, "process"))
-    assert len(observer.filenos()) == 32
+    assert len(POSTS) == 32
     assert (first.size, POSTS[100].size) == (8 << 20, 1 << 20)
     evidence = observer.finish()
     assert evidence.status == "partial"
     assert evidence.reason == "packets of no more than 32 network namespaces are watched at a time (and 18 more)"
+
+
+def test_one_descriptor_tells_of_every_namespace_and_outlives_them() -> None:
+    observer = watch(HERE)
+    before = observer.filenos()
+    observer.add(THERE)
+    with select.epoll() as poll:
+        poll.register(before[0], select.EPOLLIN)
+        assert poll.poll(0) == []
+        os.eventfd_write(POSTS[22].wake, 1)
+        assert poll.poll(0) == [(before[0], select.EPOLLIN)]
+        observer.remove(22)
+        assert poll.poll(0) == []
+        assert observer.filenos() == before
+        poll.unregister(before[0])
+    observer.close()
 
 
 def test_it_can_be_closed_more_than_once() -> None:

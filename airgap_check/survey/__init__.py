@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from airgap_check import usage
 from airgap_check.address import PUBLIC
 from airgap_check.allowlist import NEVER_EGRESS, Allowlist
-from airgap_check.attribution import attributed
-from airgap_check.egress import Egress
 from airgap_check.evidence import Answer, Listener, PolicyTrust, Posture, Resolver, Runtime, Setting
 from airgap_check.fact import Endpoint, Place
-from airgap_check.hearsay import Hearsay
+from airgap_check.survey import usage
+from airgap_check.survey.attribution import attributed
+from airgap_check.survey.egress import Egress
+from airgap_check.survey.hearsay import Hearsay
 from airgap_check.view import (
     DeploymentView,
     EndpointView,

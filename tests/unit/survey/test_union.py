@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airgap_check.allowlist import Allowlist
-from airgap_check.egress import Egress, united
 from airgap_check.evidence import EntryUse, Evidence
 from airgap_check.fact import Process
+from airgap_check.survey.egress import Egress
+from airgap_check.survey.union import united
 from tests.building import STARTED, connection, inspection, policy, remote
 
 if TYPE_CHECKING:

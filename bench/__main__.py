@@ -12,7 +12,7 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench import crowd, engine, overhead
+from bench import capture_rate, captures, crowd, engine, overhead, sight
 from bench.figure import Figure
 from tests.live.lab import Lab
 from tests.live.lab_host import CHECKOUT
@@ -98,7 +98,9 @@ def _main() -> None:
     if os.geteuid() != 0:
         sys.exit("make bench needs root: it makes network namespaces")
     began = time.monotonic()
-    parts: tuple[Callable[[], list[Figure]], ...] = (_small, _engine, overhead.measure, _inventory, _audit)
+    parts: tuple[Callable[[], list[Figure]], ...] = (
+        _small, _engine, sight.measure, overhead.measure, capture_rate.measure, captures.figures, _inventory, _audit,
+    )  # fmt: skip
     for part in parts:
         _print(part())
     sys.stdout.write(f"medians, interleaved, on {os.cpu_count()} cores; {time.monotonic() - began:.0f} s in all\n")

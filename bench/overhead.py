@@ -52,7 +52,7 @@ def _installed(folder: str) -> str:
     python = Path(folder, "venv", "bin", "python")
     subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    subprocess.run([*pip, f"{CHECKOUT}[traffic]"], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([*pip, str(CHECKOUT)], check=True, stderr=subprocess.DEVNULL)
     return str(python)
 
 

@@ -67,6 +67,14 @@ class Ends(NamedTuple):
     target: Column
     target_port: Column
 
+    def chosen(self, rows: Column) -> Ends:
+        """Return some of the rows."""
+        return Ends(*(column[rows] for column in self))
+
+    def followed_by(self, other: Ends) -> Ends:
+        """Return these rows and then those."""
+        return Ends(*map(np.concatenate, zip(self, other, strict=True)))
+
 
 def rows(ends: Ends, protocol: Column, version: Column, signs: Column, times: Column) -> Rows:
     """Turn packets into rows, the lower end first."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from airgap_check.captures.window import LONGEST, SECOND, SIZE, UNKNOWN_TIME, DamagedError, Window
+from airgap_check.captures.window import LONGEST, SECOND, SIZE, UNKNOWN_TIME, DamagedError, Frame, Frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,19 +44,19 @@ class Reader:
         self._interfaces: list[_Interface] = []
         self._drops: dict[int, int] = {}
         self._gone = 0
-        self._window = Window(b"", [], [], [], [])
+        self._window = Frames(b"")
 
     @property
     def lost(self) -> int:
         """Return the drops of all sections so far; each statistics block replaces the one before."""
         return self._gone + sum(self._drops.values())
 
-    def windows(self) -> Iterator[Window]:
+    def windows(self) -> Iterator[Frames]:
         """Yield the packets, window by window; raises `DamagedError` where the file stops making sense."""
         data, base = b"", 0
         while chunk := self._read(SIZE):
             data += chunk
-            self._window = Window(data, [], [], [], [])
+            self._window = Frames(data)
             position, damage = self._blocks(data)
             yield self._window
             if damage:
@@ -141,7 +141,8 @@ class Reader:
         interface = self._interfaces[number]
         ticks = high << 32 | low
         time = ticks * interface.multiplier // interface.divisor + interface.offset
-        self._add(interface, start + 20, captured, original, time if 0 <= time < _LATEST else UNKNOWN_TIME)
+        time = time if 0 <= time < _LATEST else UNKNOWN_TIME
+        self._window.add(Frame(start + 20, captured, original, interface.link, time))
         return ""
 
     def _simple_packet(self, start: int, end: int) -> str:
@@ -150,17 +151,8 @@ class Reader:
         original = struct.unpack_from(self._order + "I", self._window.data, start)[0]
         interface = self._interfaces[0]
         captured = min(original, end - start - 4, interface.snaplen or original)
-        self._add(interface, start + 4, captured, original, UNKNOWN_TIME)
+        self._window.add(Frame(start + 4, captured, original, interface.link, UNKNOWN_TIME))
         return ""
-
-    def _add(self, interface: _Interface, start: int, captured: int, original: int, time: int) -> None:
-        window = self._window
-        window.starts.append(start)
-        window.lengths.append(captured)
-        window.links.append(interface.link)
-        window.times.append(time)
-        if captured < original:
-            self._window = window._replace(cut=window.cut + 1)
 
     def _interface(self, start: int, end: int) -> str:
         if end - start < 8 or len(self._interfaces) >= _MOST_INTERFACES:

@@ -5,24 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from airgap_check.captures.conversation import Conversations, began
+from airgap_check.captures.dissection import Dissection
 from airgap_check.captures.tally import Flow
-from airgap_check.dissect import link
-from airgap_check.dissect.packet import dissect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from airgap_check.captures.conversation import Began, Ends
     from airgap_check.captures.speech import Speech
     from airgap_check.captures.tally import Tally
     from airgap_check.captures.window import Window
-    from airgap_check.dissect.packet import Packet
 
 
 class Reader(Protocol):
-    """A way to read packets; ``other`` counts those that are not IP, or the later fragments of one."""
+    """A way to read packets; ``cut`` counts those that the file holds in part."""
 
-    other: int
+    dissection: Dissection
+    cut: int
 
     def take(self, window: Window) -> None:
         """Take the packets of a window."""
@@ -41,18 +38,17 @@ class Packets:
         self._tally = tally
         self._speech = speech
         self._conversations = Conversations(tally.most_flows)
-        self.other = 0
+        self.dissection = Dissection()
+        self.cut = 0
 
     def take(self, window: Window) -> None:
         """Take the packets of a window."""
         data = window.data
-        for start, length, number, time in zip(window.starts, window.lengths, window.links, window.times, strict=True):
-            is_ip = False
-            for packet in packets(number, data[start : start + length]):
-                is_ip = True
+        for start, length, original, link, time in window:
+            self.cut += length < original
+            for packet in self.dissection.packets(link, data[start : start + length]):
                 self._conversations.add(packet, time)
                 self._speech.hear(packet, time)
-            self.other += not is_ip
 
     def close(self) -> int:
         """Tell the tally of every flow."""
@@ -60,17 +56,6 @@ class Packets:
             for beginning in began(ends, signs):
                 self._tally.flow(flow(ends, beginning), first, last)
         return self._conversations.lost
-
-
-def packets(number: int, frame: bytes) -> Iterator[Packet]:
-    """Yield the IP packet of a frame, and those that tunnels carry inside it."""
-    network = link.network(number, frame)
-    if network is None:
-        return
-    packet = dissect(network.ethertype, network.data)
-    while packet is not None:
-        yield packet
-        packet = packet.inner
 
 
 def flow(ends: Ends, beginning: Began) -> Flow:

@@ -10,7 +10,7 @@ from airgap_check.captures import conntrack, eve, pcap, zeek
 from airgap_check.captures.line import MalformedError
 from airgap_check.captures.pcapng import Reader as Blocks
 from airgap_check.captures.plain import Packets
-from airgap_check.captures.source import Source
+from airgap_check.captures.source import STANDARD_INPUT, Source
 from airgap_check.captures.speech import Speech
 from airgap_check.captures.tally import Tally
 from airgap_check.captures.window import DamagedError
@@ -84,7 +84,9 @@ class Reading:
         beyond = 0
         if self._packets is not None:
             beyond = self._packets.close()
-            self._counts["other"] = self._packets.other
+            dissection = self._packets.dissection
+            self._counts["other"], self._counts["cut"] = dissection.other, self._packets.cut
+            self._reasons += filter(None, [dissection.reason()])
         return beyond
 
     def _file(self, path: str, paths: Sequence[str]) -> None:
@@ -115,9 +117,8 @@ class Reading:
 
     def _window(self, window: Window) -> None:
         assert self._packets is not None
-        self._counts["packets"] += len(window.starts)
-        self._counts["cut"] += window.cut
-        for number, count in Counter(window.links).items():
+        self._counts["packets"] += len(window)
+        for number, count in window.links().items():
             if number in self._unreadable or len(self._unreadable) < _MOST_UNREADABLE:
                 self._unreadable[number] += count if link.unreadable(number) else 0
         self._packets.take(window)
@@ -125,7 +126,7 @@ class Reading:
     def _reader(self, paths: Sequence[str]) -> Reader:
         wanted = self._columns
         if wanted is None:
-            wanted = sum(os.path.getsize(path) for path in paths if os.path.exists(path)) >= _WORTH_COLUMNS
+            wanted = STANDARD_INPUT in paths or sum(map(_size, paths)) >= _WORTH_COLUMNS
         if wanted:
             try:
                 from airgap_check.captures.columns import Columns
@@ -157,10 +158,12 @@ class Reading:
         ]
 
     def _bar(self, path: str) -> Callable[[int], None]:
-        size = max(1, os.path.getsize(path) if os.path.exists(path) else 1)
-        name = _shown(os.path.basename(path))[:40]
+        size, name = _size(path), _shown(os.path.basename(path))[:40]
 
         def report(position: int) -> None:
+            if not size:
+                self._progress(f"{name}: {position >> 20:,} MiB")
+                return
             share = min(1.0, position / size)
             done = round(share * _BAR)
             self._progress(f"{name} [{'#' * done}{'.' * (_BAR - done)}] {share:.0%} of {size >> 20:,} MiB")
@@ -168,5 +171,10 @@ class Reading:
         return report
 
 
+def _size(path: str) -> int:
+    """Return the bytes of a file; 0 where nobody knows."""
+    return os.path.getsize(path) if path != STANDARD_INPUT and os.path.exists(path) else 0
+
+
 def _shown(path: str) -> str:
-    return printable(path)
+    return "standard input" if path == STANDARD_INPUT else printable(path)

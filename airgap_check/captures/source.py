@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self
 
 from airgap_check.captures import conntrack, eve, pcap, pcapng, zeek
 from airgap_check.errors import InvalidFileError, UsageError
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 Format = Literal["pcap", "pcapng", "zeek", "eve", "conntrack"]
 
+STANDARD_INPUT = "-"
 _GZIP = b"\x1f\x8b"
 _HEAD = 65536  # bytes in which a log must show what it is
 _PIECE = 1 << 20  # bytes read at a time
+_PACKED = 8192  # of compressed bytes: all that follow a member are copied at its end, and a member may be tiny
+_PLENTY, _MOST_TIMES = 256 << 20, 300  # bytes that may unpack from however few; beyond, no capture is that dull
 _LONGEST_LINE = 1 << 20
 _READABLE = "pcap, pcapng, Zeek's conn, dns, ssl, http and quic logs, Suricata's eve.json, conntrack -L or -E"
 
@@ -30,16 +33,14 @@ class Source:
     def __init__(self, path: str, report: Callable[[int], None], deadline: float | None) -> None:
         """Open a file; ``report`` hears how many bytes of it have been read. Raises `UsageError`."""
         self.path = path
+        self._name = "standard input" if path == STANDARD_INPUT else path
         self.damage = ""
         self.position = 0
         self._report = report
         self._deadline = deadline
-        try:
-            self._file = open(path, "rb", opener=open_regular)  # noqa: SIM115  # closed by __exit__
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror or error}") from error
-        self._broken = False
-        self._raw = 0
+        self._file = _opened(path)
+        self._packed = b""  # what follows a member of a gzip file
+        self._raw = self._unpacked = 0
         self._ahead = b""
         self._unpack: zlib._Decompress | None = None
         try:
@@ -70,7 +71,7 @@ class Source:
         if head[:4] == pcapng.MAGIC:
             return "pcapng"
         if not head:
-            raise InvalidFileError([f"{self.path}:1:1: empty: there is nothing to judge"])
+            raise InvalidFileError([f"{self._name}:1:1: empty: there is nothing to judge"])
         for line in head.split(b"\n")[:100]:
             if zeek.recognises(line):
                 return "zeek"
@@ -78,7 +79,7 @@ class Source:
                 return "eve"
             if conntrack.recognises(line):
                 return "conntrack"
-        raise InvalidFileError([f"{self.path}:1:1: not a file that can be judged; these can: {_READABLE}"])
+        raise InvalidFileError([f"{self._name}:1:1: not a file that can be judged; these can: {_READABLE}"])
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, ``size`` of them unless the file ends, is damaged, or time is up."""
@@ -101,14 +102,18 @@ class Source:
             return b""
         if self._unpack is None:
             return self._pull(size)
-        while packed := (self._unpack.unconsumed_tail or self._pull(_PIECE)):
-            if data := self._inflate(packed, size):
-                return data
-            if self._broken:
-                return b""
-        if not self._unpack.eof:
-            self.damage = "the compressed data is cut short"
-        return b""
+        data = b""
+        while not data and not self.damage:
+            packed = self._unpack.unconsumed_tail or self._packed or self._pull(_PACKED)
+            self._packed = b""
+            if not packed:
+                self.damage = "" if self._unpack.eof else "the compressed data is cut short"
+                break
+            data = self._inflate(packed, size)
+            self._unpacked += len(data)
+            if self._unpacked > _PLENTY and self._unpacked > self._raw * _MOST_TIMES:
+                self.damage = f"the compressed data unpacks to more than {_MOST_TIMES} times its size"
+        return data
 
     def _inflate(self, packed: bytes, size: int = _PIECE) -> bytes:
         assert self._unpack is not None
@@ -116,10 +121,9 @@ class Source:
             if self._unpack.eof:  # another member follows
                 self._unpack = zlib.decompressobj(wbits=31)
             data = self._unpack.decompress(packed, size)
-            if self._unpack.eof and self._unpack.unused_data:
-                self._file.seek(-len(self._unpack.unused_data), os.SEEK_CUR)
+            self._packed = self._unpack.unused_data
         except zlib.error:
-            self.damage, self._broken = "the compressed data is damaged", True
+            self.damage = "the compressed data is damaged"
             return b""
         return data
 
@@ -127,7 +131,7 @@ class Source:
         try:
             data = self._file.read(size)
         except OSError as error:
-            raise UsageError(f"{self.path}: {error.strerror or error}") from error
+            raise UsageError(f"{self._name}: {error.strerror or error}") from error
         self._raw += len(data)
         self._report(self._raw)
         return data
@@ -142,3 +146,18 @@ class Source:
                 rest = rest[:_LONGEST_LINE]
         if rest:
             yield rest
+
+
+def _opened(path: str) -> BinaryIO:
+    """Open a regular file, or standard input unless somebody would have to type a capture."""
+    if path != STANDARD_INPUT:
+        try:
+            return open(path, "rb", opener=open_regular)
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror or error}") from error
+    try:
+        if os.isatty(0):
+            raise UsageError("standard input is a terminal: give files, or a capture through a pipe")
+        return open(0, "rb", closefd=False)
+    except OSError as error:
+        raise UsageError(f"standard input: {error.strerror or error}") from error

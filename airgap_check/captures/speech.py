@@ -5,7 +5,7 @@ Most packets name nobody. Whoever brings only those that `Speech.hear` would loo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from airgap_check.captures.tally import Asking, Said, Told
 from airgap_check.dissect import dns, encrypted_dns, http
@@ -34,6 +34,7 @@ QUIC_VERSIONS = (b"\0\0\0\1", b"\x6b\x33\x43\xcf")  # RFC 9000, RFC 9369
 LONG_HEADER = 0xC0  # with the fixed bit
 _MOST_PENDING = 65536
 _MOST_SEGMENTS = 64  # of one hello; the longest has 64 KiB
+_CERTAIN = 6  # bytes that tell a hello from what begins with the same byte by chance
 
 
 def begins_hello(payload: bytes) -> bool:
@@ -65,6 +66,26 @@ def begins_quic(packet: Packet) -> bool:
     return known or (any(version) and packet.target_port in QUIC_PORTS)
 
 
+class _Begun(NamedTuple):
+    """A hello that has not ended: the first bytes of it, which may have come one by one, and where they began."""
+
+    head: bytes
+    sequence: int
+    segments: int
+    time: int
+
+    @property
+    def certain(self) -> bool:
+        """Tell whether enough has come to call it a hello: what it is stands in the sixth byte."""
+        return len(self.head) >= _CERTAIN
+
+    def and_then(self, sequence: int, payload: bytes) -> _Begun:
+        """Count a segment, and add it where the head lacks it."""
+        follows = sequence == self.sequence + len(self.head) & 0xFFFFFFFF
+        head = (self.head + payload)[:_CERTAIN] if follows else self.head
+        return _Begun(head, self.sequence, self.segments + 1, self.time)
+
+
 class Speech:
     """What was said so far, across packets; ends in a `Tally`."""
 
@@ -74,7 +95,7 @@ class Speech:
         self._hellos = Hellos()
         self._initials = Initials()
         self._streams = dns.Streams()
-        self.pending: dict[Key, tuple[int, int]] = {}  # unfinished hellos: segments so far, time of the first
+        self.pending: dict[Key, _Begun] = {}
         self._quic: dict[Key, int | None] = {}  # clients: the time of the first datagram, None once their hello is read
 
     def hear(self, packet: Packet, time: int) -> None:
@@ -93,8 +114,8 @@ class Speech:
 
     def close(self) -> None:
         """Say that of hellos which never ended no name will be known."""
-        for (_, _, target, port), (_, time) in self.pending.items():
-            self._tally.request(Said("tls", None, "cut", TCP, target, port), time)
+        for key, begun in self.pending.items():
+            self._give_up(key, begun)
         self.pending.clear()
         for key in list(self._quic):
             self._forget(key)
@@ -137,18 +158,25 @@ class Speech:
             if payload[:4] in METHODS and (said := http.request(payload)) is not None:
                 self._request("http", said.host, said, packet, time)
             return
+        begun = waiting.and_then(packet.sequence, payload) if waiting else _begun(packet, time)
+        if not begins_hello(begun.head):
+            self.pending.pop(key, None)
+            return
         hello = self._hellos.feed(key, packet.sequence, payload)
-        segments, since = waiting or (0, time)
         if hello is not None:
             self.pending.pop(key, None)
-            self._request("tls", hello.name, hello, packet, since)
+            self._request("tls", hello.name, hello, packet, begun.time)
         elif waiting is None and not unfinished(payload):
             return  # it looks like a hello, and is none
-        elif segments + 1 >= _MOST_SEGMENTS or (waiting is None and len(self.pending) >= _MOST_PENDING):
+        elif begun.segments >= _MOST_SEGMENTS or (waiting is None and len(self.pending) >= _MOST_PENDING):
             self.pending.pop(key, None)
-            self._tally.request(Said("tls", None, "cut", TCP, packet.target, packet.target_port), since)
+            self._give_up(key, begun)
         else:
-            self.pending[key] = (segments + 1, since)
+            self.pending[key] = begun
+
+    def _give_up(self, key: Key, begun: _Begun) -> None:
+        if begun.certain:
+            self._tally.request(Said("tls", None, "cut", TCP, *key[2:]), begun.time)
 
     def _datagram(self, packet: Packet, time: int) -> None:
         key, back = _key(packet), (packet.target, packet.target_port, packet.source, packet.source_port)
@@ -187,6 +215,10 @@ class Speech:
             hidden = "cut"
         said_to = packet.protocol, packet.target, packet.target_port
         self._tally.request(Said(kind or source, name, hidden, *said_to), time)
+
+
+def _begun(packet: Packet, time: int) -> _Begun:
+    return _Begun(packet.payload[:_CERTAIN], packet.sequence, 1, time)
 
 
 def _key(packet: Packet) -> Key:

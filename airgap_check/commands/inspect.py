@@ -16,7 +16,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments."""
     parser.add_argument(
         "files", metavar="FILE", nargs="+",
-        help="pcap, pcapng, a log of Zeek (conn, dns, ssl, http, quic), Suricata's eve.json, or what conntrack prints",
+        help="pcap, pcapng, a log of Zeek (conn, dns, ssl, http, quic), Suricata's eve.json, or what conntrack prints;"
+        " - is standard input",
     )  # fmt: skip
     options.add_judging(parser)
 

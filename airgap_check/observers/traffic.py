@@ -184,7 +184,7 @@ class Traffic:
             yield f"{why} (and {number - 1} more)" if number > 1 else why
         missing = [library for library in _LIBRARIES if find_spec(library) is None]
         if missing:
-            yield f"not every packet can be read without {' and '.join(missing)} (the extra airgap-check[traffic])"
+            yield f"not every packet can be read: {' and '.join(missing)} cannot be imported"
         if self._ended.drops:
             yield f"the kernel had no room for {self._ended.drops} packets"
         if overflow:

@@ -160,10 +160,9 @@ def _trial(trial: Trial | None, *, verbose: bool) -> Text:
     if trial.seen == "yes" and trial.process in {"right", "not promised"}:
         return Text("seen" if trial.process == "not promised" else "seen, right process", "green")
     word = {"yes": f"seen, process {trial.process}", "no": "NOT SEEN", "skipped": "skipped"}[trial.seen]
-    told = verbose or trial.seen != "skipped"
-    return Text(
-        word + (f": {printable(trial.note)}" if trial.note and told else ""), "red" if trial.seen == "no" else "yellow"
-    )
+    told = trial.note != word.lower() and (verbose or trial.seen != "skipped")
+    style = "red" if trial.seen == "no" else "yellow"
+    return Text(word + (f": {printable(trial.note)}" if trial.note and told else ""), style)
 
 
 def _terms(console: Console, report: Report, *, verbose: bool) -> None:

@@ -34,7 +34,7 @@ def test_a_report_is_what_it_was(case: str, name: str) -> None:
     seen = seen.__class__(
         **{
             **{field: getattr(seen, field) for field in seen.__struct_fields__},
-            "claim": "snapshot",
+            "claim": "observed" if seen.observed else "snapshot",
             "evidence": (*seen.evidence, Evidence(kind="policy", status="complete")),
         }
     )

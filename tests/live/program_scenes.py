@@ -11,16 +11,17 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airgap_check.kernel import bpf, btf
-from airgap_check.kernel.programs import connect, event
+from airgap_check.kernel.programs import connect, event, raw
 from airgap_check.kernel.programs.identity import Identity, own_pid_namespace
 from airgap_check.kernel.programs.tables import Tables
 from airgap_check.kernel.sieve import Sieve
 from tests.live import attempts_generator as generator
 from tests.live.program_ground import Ground
-from tests.live.program_scripts import AGAIN, CONVERSATION, CROWD, FROM_PORTS, INNER, OUTER, STAY, TRY
+from tests.live.program_scripts import AGAIN, CONVERSATION, CROWD, FROM_PORTS, STAY, TRY
 from tests.live.sieve_model import any_destination, any_sieve, verdict
 
 if TYPE_CHECKING:
@@ -213,41 +214,22 @@ def try_attach(cgroup: str) -> dict[str, Any]:
     return {"links": len(attached.links), "missing": attached.missing}
 
 
-def inner_namespace(depth: str) -> dict[str, Any]:
-    """Make attempts so many pid namespaces below ours, with two threads: who is said to have made them, and who did."""
-    types = btf.read()
-    ways = {"walk": identity(), "helper": Identity(btf.start_offsets(types), own_pid_namespace())}
-    result: dict[str, Any] = {}
-    for name, who in ways.items():
-        with Ground() as ground, watching(ground, who) as watch:
-            pid, *threads = map(int, ground.script(INNER.format(depth=depth)).split())
-            seen = {each.port: [each.pid, each.tid, each.started > 0] for each in watch.events()}
-            (other,) = set(threads) - {pid}
-            result[name] = {"seen": seen, "pid": pid, "other": other, "missing": watch.attached.missing}
-    return result
-
-
-def outer_namespace() -> dict[str, Any]:
-    """Make an attempt in a pid namespace that the observer is inside of."""
+def poorer() -> dict[str, Any]:
+    """Attach with and without what type information tells: what is missing then."""
+    full = identity()
+    ways = {
+        "all": full,
+        "no numbers": full._replace(pid_offsets=None),
+        "no starts": full._replace(start_offsets=None),
+        "neither": full._replace(pid_offsets=None, start_offsets=None),
+    }
+    programs = {"connect": connect.attach, "raw": raw.attach}
+    result = {}
     with Ground() as ground:
-        argv = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-m", "tests.live.program_scenes", "hear"]
-        with subprocess.Popen([*argv, str(ground.cgroup)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as observer:
-            assert observer.stdout is not None
-            observer.stdout.readline()
-            ground.script(OUTER)
-            said: dict[str, Any] = json.loads(observer.communicate(b"\n", timeout=60)[0])
-            return said
-
-
-def hear(cgroup: str) -> dict[str, Any]:
-    """Attach to a cgroup, and say who was seen when asked."""
-    tables = Tables(ring=1 << 16)
-    descriptor = os.open(cgroup, os.O_RDONLY)
-    attached = connect.attach(tables, descriptor, identity())
-    watch = Watch(tables, attached)
-    print("ready", flush=True)  # noqa: T201 - the other side waits for it
-    sys.stdin.readline()
-    return {"seen": [[each.pid, each.tid, each.started > 0, each.command.decode()] for each in watch.events()]}
+        for (way, who), (name, attach) in product(ways.items(), programs.items()):
+            with watching(ground, who, attach) as watch:
+                result[f"{name}, {way}"] = [len(watch.attached.links), watch.attached.missing]
+    return result
 
 
 def crowd(count: str) -> dict[str, Any]:
@@ -274,7 +256,7 @@ SCENES: dict[str, Callable[..., dict[str, Any]]] = {
     scene.__name__: scene
     for scene in (
         every_kind, conversation, stays_here, sifted, flood, killed, hold, with_rights, try_attach,
-        inner_namespace, outer_namespace, hear, crowd, from_ports,
+        poorer, crowd, from_ports,
     )
 }  # fmt: skip
 

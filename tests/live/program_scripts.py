@@ -74,7 +74,7 @@ INNER = """
 import struct, subprocess, sys
 acting = (
     "import socket, sys, threading\\n"
-    "def attempt(port): socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('198.18.0.1', port))\\n"
+    "def attempt(port): socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('198.18.1.1', port))\\n"
     "def both(): attempt(10), said.sendall(b'x'), said.recv(1)\\n"
     "said = socket.socket(socket.AF_UNIX); said.connect('\\\\0inner'); attempt(9)\\n"
     "thread = threading.Thread(target=both); thread.start(); thread.join()"

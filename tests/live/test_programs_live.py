@@ -152,20 +152,28 @@ def test_with_fewer_rights_less_is_said_or_nothing_at_all() -> None:
 @pytest.mark.parametrize("own_pids", [True, False], ids=["own pids", "our pids"])
 @pytest.mark.parametrize("depth", ["1", "3"])
 def test_a_process_of_an_inner_pid_namespace_has_the_pid_that_we_see(depth: str, own_pids: bool) -> None:  # noqa: FBT001
-    walk = play("inner_namespace", depth, own_pids=own_pids)["walk"]
+    walk = play("inner_namespace", depth, own_pids=own_pids, module="pid_scenes")["walk"]
     assert walk["missing"] == {}
     assert walk["seen"] == {"9": [walk["pid"], walk["pid"], True], "10": [walk["pid"], walk["other"], True]}
     assert walk["pid"] > 1, "inside it is 1"
 
 
 def test_without_type_information_a_process_of_an_inner_pid_namespace_is_not_guessed() -> None:
-    helper = play("inner_namespace", "1")["helper"]
+    helper = play("inner_namespace", "1", module="pid_scenes")["helper"]
     assert helper["missing"] == {}
     assert helper["seen"] == {"9": [0, 0, True], "10": [0, 0, True]}
 
 
+@pytest.mark.parametrize("own_pids", [True, False], ids=["own pids", "our pids"])
+def test_the_kernel_takes_every_program_with_and_without_type_information(own_pids: bool) -> None:  # noqa: FBT001
+    attached = play("poorer", own_pids=own_pids)
+    assert len(attached) == 8
+    for name, (links, missing) in attached.items():
+        assert (links, missing) == (6 if name.startswith("connect") else 2, {}), name
+
+
 def test_a_process_of_an_outer_pid_namespace_is_not_guessed() -> None:
-    ((pid, thread, started, command),) = play("outer_namespace")["seen"]
+    ((pid, thread, started, command),) = play("outer_namespace", module="pid_scenes")["seen"]
     assert (pid, thread, started) == (0, 0, True)
     assert command.startswith("python")
 

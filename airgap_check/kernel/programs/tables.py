@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airgap_check.address import Network
     from airgap_check.kernel.sieve import Sieve
 
-RING = 16 << 20  # bytes; a hundred and sixty thousand events
+RING = 8 << 20  # bytes; eighty thousand events. We map it twice over, and both count as our memory
 LOST, UNCOUNTED = 0, 1  # the counters: events that the ring did not take, uses that their table did not take
 OURS, THEIRS = 1, 2  # who spoke first
 

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgap_check.captures.columns import Columns
+from airgap_check.captures.headers import ROOM
 from airgap_check.captures.plain import Packets
 from airgap_check.captures.speech import Speech
 from airgap_check.captures.tally import Tally
-from airgap_check.captures.window import Window
+from airgap_check.captures.window import Frame, Frames
 from airgap_check.evidence import AnyRecord, Connection, Request
 from tests.unit.captures import wire
 from tests.unit.captures.wire import ACK, START, SYN, SYN_ACK, Stamped, tcp, udp
@@ -28,9 +29,10 @@ def records(
     size = -(-len(packets) // windows)
     for begin in range(0, len(packets), max(1, size)):
         part = packets[begin : begin + size]
-        starts = [sum(map(len, part[:place])) for place in range(len(part))]
-        times = [START + begin + place for place in range(len(part))]
-        reader.take(Window(b"".join(part), starts, list(map(len, part)), [101] * len(part), times))
+        window = Frames(b"".join(part) + bytes(ROOM))  # so that all of them may be read by columns
+        for place, packet in enumerate(part):
+            window.add(Frame(sum(map(len, part[:place])), len(packet), len(packet), 101, START + begin + place))
+        reader.take(window)
     speech.close()
     lost = reader.close()
     return list(tally.records()), lost + tally.lost

@@ -6,9 +6,12 @@ import struct
 from ipaddress import ip_address
 from typing import Literal, NamedTuple
 
-SYN, SYN_ACK, ACK, PUSH = 0x02, 0x12, 0x10, 0x18
+SYN, SYN_ACK, ACK, PUSH, RESET = 0x02, 0x12, 0x10, 0x18, 0x14
 SECOND = 1_000_000_000
 START = 1_790_000_000 * SECOND  # nanoseconds
+
+
+End = tuple[str, int]  # address and port
 
 
 class Stamped(NamedTuple):
@@ -25,12 +28,12 @@ def ip(source: str, target: str, protocol: int, payload: bytes) -> bytes:
     return struct.pack(">IHBB", 6 << 28, len(payload), protocol, 64) + ends + payload
 
 
-def tcp(source: tuple[str, int], target: tuple[str, int], flags: int, data: bytes = b"", sequence: int = 1000) -> bytes:
+def tcp(source: End, target: End, flags: int, data: bytes = b"", sequence: int = 1000) -> bytes:
     header = struct.pack(">HHIIBBHHH", source[1], target[1], sequence, 0, 5 << 4, flags, 64000, 0, 0)
     return ip(source[0], target[0], 6, header + data)
 
 
-def udp(source: tuple[str, int], target: tuple[str, int], data: bytes = b"") -> bytes:
+def udp(source: End, target: End, data: bytes = b"") -> bytes:
     return ip(source[0], target[0], 17, struct.pack(">HHHH", source[1], target[1], 8 + len(data), 0) + data)
 
 
@@ -46,7 +49,7 @@ def query(name: str, number: int = 7, kind: int = 1) -> bytes:
     return struct.pack(">6H", number, 0x0100, 1, 0, 0, 0) + dns_name(name) + struct.pack(">HH", kind, 1)
 
 
-def answer(name: str, *addresses: str, number: int = 7, code: int = 0, cname: str = "") -> bytes:
+def answer(name: str, *addresses: str, number: int = 7, code: int = 0, cname: str = "", kind: int = 1) -> bytes:
     records = b""
     owner = b"\xc0\x0c"
     if cname:
@@ -58,7 +61,7 @@ def answer(name: str, *addresses: str, number: int = 7, code: int = 0, cname: st
         records += owner + struct.pack(">HHIH", 1 if len(packed) == 4 else 28, 1, 60, len(packed)) + packed
     count = len(addresses) + bool(cname)
     head = struct.pack(">6H", number, 0x8180 | code, 1, count, 0, 0)
-    return head + dns_name(name) + struct.pack(">HH", 1, 1) + records
+    return head + dns_name(name) + struct.pack(">HH", kind, 1) + records
 
 
 def client_hello(name: str | None, *, ech: bool = False, padding: int = 0) -> bytes:
@@ -84,9 +87,7 @@ def client_hello(name: str | None, *, ech: bool = False, padding: int = 0) -> by
     return b"\x16\x03\x01" + struct.pack(">H", len(message)) + message
 
 
-def connect(
-    client: tuple[str, int], server: tuple[str, int], *said: bytes, time: int = START, accepted: bool = True
-) -> list[Stamped]:
+def connect(client: End, server: End, *said: bytes, time: int = START, accepted: bool = True) -> list[Stamped]:
     """Return the packets of a TCP connection in which the client says something, a segment each."""
     packets = [tcp(client, server, SYN, sequence=999)]
     if accepted:

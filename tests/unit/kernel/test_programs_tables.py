@@ -61,7 +61,7 @@ class Table:
 
 class Events:
     def __init__(self, size: int, name: str = "") -> None:
-        assert (size, name) == (1 << 24, "airgap_events")
+        assert (size, name) == (tables.RING, "airgap_events")
 
     def close(self) -> None:
         pass

@@ -11,9 +11,12 @@ import pytest
 
 from airgap_check.evidence import EntryUse
 from airgap_check.kernel.bpf import BpfError
+from airgap_check.kernel.btf import PidOffsets, StartOffsets
 from airgap_check.kernel.cgroup2 import Root
 from airgap_check.kernel.programs import event
 from airgap_check.kernel.programs.held import Held
+from airgap_check.kernel.programs.identity import Identity as Who
+from airgap_check.kernel.programs.identity import PidNamespace
 from airgap_check.kernel.programs.raw import HOUSEKEEPING
 from airgap_check.kernel.programs.tables import Use
 from airgap_check.kernel.sieve import NOTHING, Sieve
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from airgap_check.kernel.programs.tables import Repeat, Tables
     from airgap_check.observers.identity import Identity
 
+INSIDE = PidNamespace(4, 4026532281)
 WHOLE = Root(-1, "/cgroup", is_whole=True, scope="every process of this host")
 PART = Root(-1, "/cgroup/some", is_whole=False, scope="the processes below /cgroup/some")
 
@@ -106,6 +110,22 @@ def held(cookie: int = 99, pid: int = 42, kind: int = 3, protocol: int = 1) -> H
 def packet(**fields: Any) -> Event:
     facts: dict[str, Any] = {"hook": event.EGRESS, "protocol": 1, "port": 0, "pid": 0, "started": 0, "command": b""}
     return seen(**(facts | fields))
+
+
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [
+        (Who(), []),
+        (Who(pid=False), ["which process it was (the kernel cannot tell it in our pid namespace)"]),
+        (Who(pid_namespace=INSIDE), ["which process it was, where that is not in our pid namespace itself"]),
+        (
+            Who(pid_namespace=INSIDE, pid_offsets=PidOffsets(*range(8))),
+            ["which process it was, where that is not in our pid namespace, nor in one inside it"],
+        ),
+    ],
+)
+def test_which_processes_cannot_be_named_is_said(who: Who, told: list[str]) -> None:
+    assert attachment._without({}, who._replace(start_offsets=StartOffsets(8, 16))) == told
 
 
 def test_the_whole_host_without_a_loss_is_complete(kernel: Kernel) -> None:

@@ -152,7 +152,7 @@ def test_a_library_that_is_missing_makes_it_partial(monkeypatch: pytest.MonkeyPa
     evidence = watch().finish()
     assert evidence.status == "partial"
     assert evidence.reason == (
-        "not every packet can be read without cryptography and scapy (the extra airgap-check[traffic])"
+        "not every packet can be read: cryptography and scapy cannot be imported"
     )
 
 

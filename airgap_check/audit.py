@@ -49,7 +49,14 @@ def run(plan: Plan, watcher: Watcher) -> tuple[Inspection, Report]:
 
         watched = watching.observe(plan, watcher, rules=rules, given=given, inspection=inspection)
         policy, evidence = watched.policy, watched.evidence
-        inspection = replace(inspection, claim="observed", self_test=watched.trials, filtered_by=watched.filtered_by)
+        relaxed = (*inspection.relaxed, watched.cut) if watched.cut else inspection.relaxed
+        inspection = replace(
+            inspection,
+            claim="observed",
+            self_test=watched.trials,
+            filtered_by=watched.filtered_by,
+            relaxed=relaxed,
+        )
     inspection = conclude(inspection, policy, evidence, watcher.clock())
     watcher.progress("judging")
     return inspection, engine.judge(inspection, rules, policy, plan.terms)

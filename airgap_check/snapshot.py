@@ -14,7 +14,7 @@ from airgap_check.domain import normal
 from airgap_check.errors import UsageError
 from airgap_check.evidence import Answer, Connection, Evidence, PolicyTrust, Resolver, Runtime, Setting
 from airgap_check.input import written_by_others
-from airgap_check.kernel import inventory, netns
+from airgap_check.kernel import inventory, netns, open_sockets
 from airgap_check.objectos.derive import derive
 from airgap_check.redact import printable
 
@@ -92,7 +92,8 @@ def _peers(
         """Look up who it is only where that can matter: for a finding, or for an entry that is only for some."""
         return plan.every_owner or allowlist.decide(connection).allowed != "yes"
 
-    return [sockets.collect(stock, wants_owner, deadline), listeners.collect(stock, deadline)]
+    seen = sockets.collect(stock, wants_owner, deadline, open_sockets.own())
+    return [seen, listeners.collect(stock, deadline)]
 
 
 def _joined(first: Evidence, later: Evidence) -> Evidence:

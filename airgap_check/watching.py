@@ -32,12 +32,16 @@ _ASK_AGAIN = 600.0  # seconds after which the names of the allowlist are asked f
 
 
 class Watched(NamedTuple):
-    """What was seen, the policy in force, our own attempts, and the digest of the policy that the kernel applied."""
+    """What was seen, the policy in force, our own attempts, the digest of the policy that the kernel applied.
+
+    ``cut`` says how much shorter than wanted the observation was, when somebody ended it.
+    """
 
     evidence: list[Evidence]
     policy: Policy
     trials: tuple[Trial, ...]
     filtered_by: str | None
+    cut: str | None
 
 
 def observe(plan: Plan, watcher: Watcher, *, rules: RuleSet, given: Policy | None, inspection: Inspection) -> Watched:
@@ -50,7 +54,8 @@ def observe(plan: Plan, watcher: Watcher, *, rules: RuleSet, given: Policy | Non
     with Observation(observing, sifted, epoch) as observation:
         watcher.progress("testing that they see")
         observation.begin()
-        ends = time.monotonic() + observing.seconds if observing.seconds else None
+        began = time.monotonic()
+        ends = began + observing.seconds if observing.seconds else None
         first = snapshot.take(plan, given, today, watcher.progress)
         observation.look_into({runtime.netns for runtime in _runtimes(first) if runtime.netns})
         watcher.progress("observing")
@@ -61,11 +66,14 @@ def observe(plan: Plan, watcher: Watcher, *, rules: RuleSet, given: Policy | Non
             context = replace(inspection, evidence=tuple(item for item in seen.evidence if item.kind == "resolution"))
             for line in news.of(context, observation.fresh()):
                 watcher.tell(line)
+        watched = time.monotonic() - began
         evidence = snapshot.again(plan, first, today, watcher.progress)
         observed = observation.finish()
     attached = any(item.kind == "attempts" and item.status != "unavailable" for item in observed)
     filtered = sifted.digest if attached and sifted.networks else None
-    return Watched([*evidence, *observed], first.policy, observation.trials, filtered)
+    missing = observing.seconds is not None and observing.seconds - watched > 1
+    cut = f"observed {watched:.0f}s of {observing.seconds:.0f}s" if missing and observing.seconds else None
+    return Watched([*evidence, *observed], first.policy, observation.trials, filtered, cut)
 
 
 def _runtimes(seen: Snapshot) -> list[Runtime]:

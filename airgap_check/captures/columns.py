@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airgap_check.captures import flow_table, headers, opening
+from airgap_check.captures import headers, opening, row
 from airgap_check.captures.conversation import ACCEPTED, BEGAN, sign
 from airgap_check.captures.dissection import Dissection
-from airgap_check.captures.flow_table import Column, Ends, FlowTable, Rows
+from airgap_check.captures.flow_table import FlowTable
+from airgap_check.captures.row import Column, Ends, Rows
 from airgap_check.dissect.packet import ACK, SYN, TCP, Packet
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Columns:
         """Bring what is said to ``hearer`` at once, and the flows to ``tally`` in the end."""
         self._speech = hearer
         self._table = FlowTable(tally)
-        self._seeds = flow_table.new_seeds()
+        self._seeds = row.new_seeds()
         self.dissection = Dissection()
         self.cut = 0
 
@@ -45,7 +46,7 @@ class Columns:
         self.cut += int(np.count_nonzero(frames.length < frames.original))
         plain = headers.read(data, frames)
         dissected = self._dissected(data, frames, plain)
-        rows = flow_table.rows(plain.ends, plain.protocol, plain.version, _signs(plain), frames.time[plain.place])
+        rows = row.rows(plain.ends, plain.protocol, plain.version, _signs(plain), frames.time[plain.place])
         if dissected:
             places = np.array([place for place, _ in dissected])
             rows = Rows.joined([rows, _dissected_rows([packet for _, packet in dissected], frames.time[places])])
@@ -84,8 +85,8 @@ class Columns:
     def _continues(self, plain: Headers, unfinished: Column) -> Column:
         """Choose segments of connections with a ClientHello that did not end in its first segment."""
         seeds = self._seeds
-        direction = flow_table.digest(_direction(plain.ends), seeds)
-        pending = flow_table.digest(_direction(_pending(list(self._speech.pending))), seeds)
+        direction = row.digest(_direction(plain.ends), seeds)
+        pending = row.digest(_direction(_pending(list(self._speech.pending))), seeds)
         found: Column = (plain.protocol == TCP) & (plain.payload < plain.end)
         found &= np.isin(direction, np.concatenate((direction[unfinished], pending)))
         return found
@@ -103,7 +104,7 @@ def _dissected_rows(found: list[Packet], times: Column) -> Rows:
         sources, [packet.source_port for packet in found], targets, [packet.target_port for packet in found]
     )  # fmt: skip
     protocol, version = np.array([packet.protocol for packet in found]), np.array([packet.version for packet in found])
-    return flow_table.rows(ends, protocol, version, np.array([sign(packet) for packet in found]), times)
+    return row.rows(ends, protocol, version, np.array([sign(packet) for packet in found]), times)
 
 
 def _ends(
@@ -133,8 +134,8 @@ def _made(spoken: Headers, data: bytes) -> list[Packet]:
     """Make packets out of rows."""
     made = []
     columns = [spoken.version, spoken.protocol, spoken.flags, spoken.sequence, spoken.payload, spoken.end, *spoken.ends]
-    for row in zip(*(column.tolist() for column in columns), strict=True):
-        version, protocol, flags, sequence, payload, end, source_half, source, source_port, *target = row
+    for packet in zip(*(column.tolist() for column in columns), strict=True):
+        version, protocol, flags, sequence, payload, end, source_half, source, source_port, *target = packet
         target_half, lower, target_port = target
         size = 4 if version == 4 else 16
         made.append(

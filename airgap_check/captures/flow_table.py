@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from airgap_check.captures.conversation import (
     ACCEPTED,
@@ -17,80 +16,16 @@ from airgap_check.captures.conversation import (
     SURE,
     UNKNOWN,
 )
+from airgap_check.captures.row import Column, Rows, merged
 from airgap_check.captures.tally import Flow
 from airgap_check.dissect.packet import ICMP, ICMPV6, TCP, UDP
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airgap_check.captures.tally import Tally
 
-Column = NDArray[Any]
-
-_WORDS = 5
-_ENOUGH = 1 << 18  # conversations of windows that wait to be merged into the table
+_ENOUGH = 1 << 17  # conversations of windows that wait to be merged into the table
+_AT_ONCE = 1 << 14  # flows that become Python's numbers
 _CERTAINTIES = (SURE, GUESSED, UNKNOWN)
-_ATTEMPTS = 16
-
-
-class Rows(NamedTuple):
-    """Packets, or what they were merged into, in the order of the capture.
-
-    ``words`` are five 64-bit numbers a row that name the conversation: both halves of the lower end's address and of
-    the higher one's, and one with the ports, the protocol and the version of IP. ``signs`` are those of `conversation`.
-    """
-
-    words: Column
-    signs: Column
-    higher_first: Column  # whether the higher end sent the first packet
-    first: Column  # nanoseconds
-    last: Column
-    weight: Column  # packets, or conversations
-
-    @classmethod
-    def joined(cls, parts: Sequence[Rows]) -> Rows:
-        """Join parts end to end."""
-        return parts[0] if len(parts) == 1 else cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-    def chosen(self, places: Column) -> Rows:
-        """Return the rows at some places."""
-        return Rows(*(column[places] for column in self))
-
-
-class Ends(NamedTuple):
-    """Who sent packets to whom: halves of addresses (an IPv4 address is a low half), and ports."""
-
-    source_half: Column
-    source: Column
-    source_port: Column
-    target_half: Column
-    target: Column
-    target_port: Column
-
-    def chosen(self, rows: Column) -> Ends:
-        """Return some of the rows."""
-        return Ends(*(column[rows] for column in self))
-
-    def followed_by(self, other: Ends) -> Ends:
-        """Return these rows and then those."""
-        return Ends(*map(np.concatenate, zip(self, other, strict=True)))
-
-
-def rows(ends: Ends, protocol: Column, version: Column, signs: Column, times: Column) -> Rows:
-    """Turn packets into rows, the lower end first."""
-    higher = (ends.source_half > ends.target_half) | (
-        (ends.source_half == ends.target_half)
-        & ((ends.source > ends.target) | ((ends.source == ends.target) & (ends.source_port > ends.target_port)))
-    )
-    words = np.empty((len(higher), _WORDS), np.uint64)
-    words[:, 0] = np.where(higher, ends.target_half, ends.source_half)
-    words[:, 1] = np.where(higher, ends.target, ends.source)
-    words[:, 2] = np.where(higher, ends.source_half, ends.target_half)
-    words[:, 3] = np.where(higher, ends.source, ends.target)
-    low_port = np.where(higher, ends.target_port, ends.source_port)
-    high_port = np.where(higher, ends.source_port, ends.target_port)
-    words[:, 4] = low_port << 32 | high_port << 16 | protocol << 8 | version
-    return Rows(words, signs << (higher * HIGHER), higher, times, times, np.ones(len(higher), np.int64))
 
 
 class FlowTable:
@@ -105,20 +40,20 @@ class FlowTable:
 
     def add(self, packets: Rows) -> None:
         """Take packets that follow those before."""
-        self._waiting.append(_merged(packets))
-        known = 0 if self._table is None else len(self._table.weight)
-        if sum(len(part.weight) for part in self._waiting) > max(_ENOUGH, known):
+        self._waiting.append(merged(packets))
+        if sum(len(part.weight) for part in self._waiting) > _ENOUGH:
             self._merge()
 
     def close(self) -> int:
         """Tell the tally of every flow; return how many packets belonged to conversations beyond the bound."""
         self._merge()
         if self._table is not None and len(self._table.weight):
-            flows = _merged(_flows(self._table))
-            for words, first, last, count in zip(
-                flows.words.tolist(), flows.first.tolist(), flows.last.tolist(), flows.weight.tolist(), strict=True
-            ):
-                self._tally.flow(_flow(words), first, last, count)
+            flows, self._table = merged(_flows(self._table)), None
+            for begin in range(0, len(flows.weight), _AT_ONCE):
+                part = flows.chosen(np.arange(begin, min(begin + _AT_ONCE, len(flows.weight))))
+                columns = (column.tolist() for column in (part.words, part.first, part.last, part.weight))
+                for words, first, last, count in zip(*columns, strict=True):
+                    self._tally.flow(_flow(words), first, last, count)
         return self._lost
 
     def _merge(self) -> None:
@@ -127,55 +62,10 @@ class FlowTable:
         self._waiting = []
         if not parts:
             return
-        table = _merged(Rows.joined(parts))
-        most = self._tally.most_flows
+        table = merged(Rows.joined(parts))
+        most = self._tally.most_conversations
         self._lost += int(table.weight[most:].sum())
         self._table = table.chosen(np.arange(min(most, len(table.weight))))
-
-
-def digest(columns: Sequence[Column], seeds: Column) -> Column:
-    """Return a 64-bit number a row, as good as random to whoever does not know the seeds (odd, one a column)."""
-    mixed = np.zeros(len(columns[0]), np.uint64)
-    for column, seed in zip(columns, seeds, strict=True):
-        mixed ^= column.astype(np.uint64)
-        mixed *= seed
-        mixed ^= mixed >> np.uint64(31)
-    return mixed
-
-
-def new_seeds() -> Column:
-    """Draw seeds, so that nobody can prepare packets that collide."""
-    return np.random.default_rng().integers(1 << 62, dtype=np.uint64, size=_WORDS) * np.uint64(2) + np.uint64(1)
-
-
-def _merged(found: Rows) -> Rows:
-    """Merge the rows of one conversation into one, in the order of their first appearance."""
-    if not len(found.weight):
-        return found
-    order, starts = _grouped(found.words)
-    leaders = order[starts]
-    merged = Rows(
-        found.words[leaders],
-        np.bitwise_or.reduceat(found.signs[order], starts),
-        found.higher_first[leaders],
-        np.minimum.reduceat(found.first[order], starts),
-        np.maximum.reduceat(found.last[order], starts),
-        np.add.reduceat(found.weight[order], starts),
-    )
-    return merged.chosen(np.argsort(leaders))
-
-
-def _grouped(words: Column) -> tuple[Column, Column]:
-    """Order rows so that equal ones stand together, the first one first; return where each group starts too."""
-    for _ in range(_ATTEMPTS):
-        digests = digest([words[:, number] for number in range(_WORDS)], new_seeds())
-        order = np.argsort(digests, kind="stable")
-        placed = digests[order]
-        starts = np.flatnonzero(np.concatenate(([True], placed[1:] != placed[:-1])))
-        group = np.cumsum(np.concatenate(([False], placed[1:] != placed[:-1])))
-        if (words[order] == words[order[starts]][group]).all():
-            return order, starts
-    raise AssertionError("digests collide whatever the seeds")
 
 
 def _flows(table: Rows) -> Rows:

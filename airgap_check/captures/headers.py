@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from airgap_check.captures.flow_table import Column, Ends
+from airgap_check.captures.row import Column, Ends
 from airgap_check.dissect.packet import IPV4, IPV6, TCP, UDP
 
 if TYPE_CHECKING:

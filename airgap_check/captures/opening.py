@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airgap_check.captures import speech
+from airgap_check.captures import beginning, speech
 from airgap_check.captures.headers import copied
 from airgap_check.dissect.packet import SYN, TCP, UDP
 
 if TYPE_CHECKING:
-    from airgap_check.captures.flow_table import Column
     from airgap_check.captures.headers import Headers
+    from airgap_check.captures.row import Column
 
 _DNS = np.array(list(speech.DNS_PORTS))
-_QUIC_PORTS = np.array(list(speech.QUIC_PORTS))
-_METHODS = np.frombuffer(b"".join(speech.METHODS), ">u4")
-_QUIC_VERSIONS = np.frombuffer(b"".join(speech.QUIC_VERSIONS), ">u4")
+_QUIC_PORTS = np.array(list(beginning.QUIC_PORTS))
+_METHODS = np.frombuffer(b"".join(beginning.METHODS), ">u4")
+_QUIC_VERSIONS = np.frombuffer(b"".join(beginning.QUIC_VERSIONS), ">u4")
 _HEAD = np.dtype({  # the first bytes of a payload, as each protocol sees them
     "names": ["first", "major", "record", "kind", "message", "method", "version"],
     "formats": ["u1", "u1", ">u2", "u1", ">u4", ">u4", ">u4"],
@@ -36,13 +36,13 @@ def find(data: bytes, packets: Headers) -> tuple[Column, Column]:
 
     segments = np.flatnonzero(is_tcp & carries)
     head, size = _heads(data, packets, segments)
-    hello = (head["first"] == speech.HANDSHAKE) & ((size < 2) | (head["major"] == speech.TLS_MAJOR))
-    hello &= (size < 6) | (head["kind"] == speech.CLIENT_HELLO)
+    hello = (head["first"] == beginning.HANDSHAKE) & ((size < 2) | (head["major"] == beginning.TLS_MAJOR))
+    hello &= (size < 6) | (head["kind"] == beginning.CLIENT_HELLO)
     opens[segments[hello | ((size >= 4) & np.isin(head["method"], _METHODS))]] = True
 
     datagrams = np.flatnonzero((packets.protocol == UDP) & carries)
     begun, length = _heads(data, packets, datagrams)
-    quic = (length >= 5) & (begun["first"] & speech.LONG_HEADER == speech.LONG_HEADER)
+    quic = (length >= 5) & (begun["first"] & beginning.LONG_HEADER == beginning.LONG_HEADER)
     quic &= np.isin(begun["version"], _QUIC_VERSIONS) | np.isin(target_port[datagrams], _QUIC_PORTS)
     quic |= np.isin(source_port[datagrams], _DNS) | np.isin(target_port[datagrams], _DNS)
     opens[datagrams[quic]] = True
@@ -56,7 +56,7 @@ def _heads(data: bytes, packets: Headers, rows: Column) -> tuple[Column, Column]
 
 
 def _unfinished(head: Column, size: Column) -> Column:
-    """As `speech.unfinished`."""
+    """As `beginning.unfinished`."""
     message = (head["message"] & 0xFFFFFF).astype(np.int64)
     unfinished: Column = (size < 9) | (message + 9 > size) | (message + 4 > head["record"])
     return unfinished

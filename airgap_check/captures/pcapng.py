@@ -155,8 +155,10 @@ class Reader:
         return ""
 
     def _interface(self, start: int, end: int) -> str:
-        if end - start < 8 or len(self._interfaces) >= _MOST_INTERFACES:
+        if end - start < 8:
             return "an interface without a description"
+        if len(self._interfaces) >= _MOST_INTERFACES:
+            return "more interfaces than anybody has"
         link, snaplen = struct.unpack_from(self._order + "HxxI", self._window.data, start)
         multiplier, divisor, offset = 1000, 1, 0
         for option, value in self._options(start + 8, end):

@@ -37,7 +37,7 @@ class Packets:
         """Bring what is said to ``speech`` at once, and the flows to ``tally`` in the end."""
         self._tally = tally
         self._speech = speech
-        self._conversations = Conversations(tally.most_flows)
+        self._conversations = Conversations(tally.most_conversations)
         self.dissection = Dissection()
         self.cut = 0
 

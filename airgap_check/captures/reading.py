@@ -7,12 +7,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from airgap_check.captures import conntrack, eve, pcap, zeek
+from airgap_check.captures.account import Account
 from airgap_check.captures.line import MalformedError
 from airgap_check.captures.pcapng import Reader as Blocks
 from airgap_check.captures.plain import Packets
 from airgap_check.captures.source import STANDARD_INPUT, Source
 from airgap_check.captures.speech import Speech
-from airgap_check.captures.tally import Tally
+from airgap_check.captures.tally import MOST_FLOWS, MOST_NAMES, Tally
 from airgap_check.captures.window import DamagedError
 from airgap_check.dissect import link
 from airgap_check.evidence import Connection, Evidence
@@ -59,11 +60,14 @@ class Reading:
             self._file(path, paths)
         beyond = self._close() + self._tally.lost
         if beyond:
-            self._reasons.append("there were more distinct flows or names than are kept")
+            self._reasons.append(
+                f"only the first {MOST_FLOWS:,} distinct flows, and {MOST_NAMES:,} names of a kind, are judged:"
+                " split the capture"
+            )
         if self._dropped:
             self._reasons.append(f"the capturing host dropped {self._dropped:,} packets")
         self._reasons += self._strangers()
-        records = tuple(self._tally.records())
+        records = tuple(Account(self._tally).records())
         if not records:
             self._reasons.append("nothing in it says who talks to whom")
         self._counts["flows"] = sum(record.count for record in records if isinstance(record, Connection))
@@ -103,7 +107,7 @@ class Reading:
             if source.damage:  # what came of it: a packet cut short, for instance
                 damage = f"{source.damage} at byte {source.position:,}"
             if damage:
-                self._reasons.append(f"{_shown(path)}: {damage}")
+                self._reasons.append(f"{_shown(path)}: {damage}; it is judged up to there")
 
     def _frames(self, source: Source, paths: Sequence[str]) -> None:
         if self._packets is None:
@@ -138,17 +142,18 @@ class Reading:
 
     def _lines(self, source: Source) -> None:
         log = _LOGS[source.format](self._tally)
-        malformed = 0
-        for line in source.lines():
-            self._counts["lines"] += 1
+        number = malformed = first = 0
+        for number, line in enumerate(source.lines(), 1):
             try:
                 log.take(line)
             except MalformedError:
-                malformed += 1
-        self._counts["malformed"] += malformed
-        self._counts["skipped"] += log.skipped
+                malformed, first = malformed + 1, first or number
+        self._counts.update(lines=number, malformed=malformed, skipped=log.skipped)
         if malformed:
-            self._reasons.append(f"{_shown(source.path)}: {malformed:,} lines could not be read")
+            self._reasons.append(
+                f"{_shown(source.path)}: {malformed:,} of {number:,} lines could not be read,"
+                f" the first is line {first:,}"
+            )
 
     def _strangers(self) -> list[str]:
         return [

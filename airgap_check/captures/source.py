@@ -22,7 +22,7 @@ _GZIP = b"\x1f\x8b"
 _HEAD = 65536  # bytes in which a log must show what it is
 _PIECE = 1 << 20  # bytes read at a time
 _PACKED = 8192  # of compressed bytes: all that follow a member are copied at its end, and a member may be tiny
-_PLENTY, _MOST_TIMES = 256 << 20, 300  # bytes that may unpack from however few; beyond, no capture is that dull
+_PLENTY, _MOST_TIMES = 64 << 20, 300  # bytes that may unpack from however few; beyond, no capture is that dull
 _LONGEST_LINE = 1 << 20
 _READABLE = "pcap, pcapng, Zeek's conn, dns, ssl, http and quic logs, Suricata's eve.json, conntrack -L or -E"
 

@@ -5,8 +5,17 @@ Most packets name nobody. Whoever brings only those that `Speech.hear` would loo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
+from airgap_check.captures.beginning import (
+    METHODS,
+    QUIC_PORTS,
+    QUIC_VERSIONS,
+    Begun,
+    begins_hello,
+    begins_quic,
+    unfinished,
+)
 from airgap_check.captures.tally import Asking, Said, Told
 from airgap_check.dissect import dns, encrypted_dns, http
 from airgap_check.dissect.hello import Hellos
@@ -24,66 +33,8 @@ Key = tuple[bytes, int, bytes, int]  # one direction of a connection: source and
 
 DNS_PORTS: dict[int, Literal["dns", "mdns", "llmnr"]] = {53: "dns", 5353: "mdns", 5355: "llmnr"}
 DNS = 53
-HANDSHAKE, TLS_MAJOR, CLIENT_HELLO = 0x16, 3, 1  # RFC 8446 5.1, 4
-METHODS = tuple(  # as they begin: the four bytes that are compared first
-    method.encode()[:4]
-    for method in ("GET ", "POST", "HEAD", "PUT ", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE", "PRI ")
-)
-QUIC_PORTS = frozenset({443, 853})
-QUIC_VERSIONS = (b"\0\0\0\1", b"\x6b\x33\x43\xcf")  # RFC 9000, RFC 9369
-LONG_HEADER = 0xC0  # with the fixed bit
 _MOST_PENDING = 65536
 _MOST_SEGMENTS = 64  # of one hello; the longest has 64 KiB
-_CERTAIN = 6  # bytes that tell a hello from what begins with the same byte by chance
-
-
-def begins_hello(payload: bytes) -> bool:
-    """Tell whether a TCP segment may be the beginning of a ClientHello."""
-    size = len(payload)
-    return (
-        size > 0
-        and payload[0] == HANDSHAKE
-        and (size < 2 or payload[1] == TLS_MAJOR)
-        and (size < 6 or payload[5] == CLIENT_HELLO)
-    )
-
-
-def unfinished(payload: bytes) -> bool:
-    """Tell whether a ClientHello goes on after the segment in which it begins, in this record or the next."""
-    if len(payload) < 9:
-        return True
-    record, message = int.from_bytes(payload[3:5], "big"), int.from_bytes(payload[6:9], "big")
-    return message + 9 > len(payload) or message + 4 > record
-
-
-def begins_quic(packet: Packet) -> bool:
-    """Tell whether a datagram looks like the beginning of QUIC: a long header, of a known version or on its ports."""
-    payload = packet.payload
-    if len(payload) < 5 or payload[0] & LONG_HEADER != LONG_HEADER:
-        return False
-    version = payload[1:5]
-    known = version in QUIC_VERSIONS
-    return known or (any(version) and packet.target_port in QUIC_PORTS)
-
-
-class _Begun(NamedTuple):
-    """A hello that has not ended: the first bytes of it, which may have come one by one, and where they began."""
-
-    head: bytes
-    sequence: int
-    segments: int
-    time: int
-
-    @property
-    def certain(self) -> bool:
-        """Tell whether enough has come to call it a hello: what it is stands in the sixth byte."""
-        return len(self.head) >= _CERTAIN
-
-    def and_then(self, sequence: int, payload: bytes) -> _Begun:
-        """Count a segment, and add it where the head lacks it."""
-        follows = sequence == self.sequence + len(self.head) & 0xFFFFFFFF
-        head = (self.head + payload)[:_CERTAIN] if follows else self.head
-        return _Begun(head, self.sequence, self.segments + 1, self.time)
 
 
 class Speech:
@@ -95,7 +46,7 @@ class Speech:
         self._hellos = Hellos()
         self._initials = Initials()
         self._streams = dns.Streams()
-        self.pending: dict[Key, _Begun] = {}
+        self.pending: dict[Key, Begun] = {}
         self._quic: dict[Key, int | None] = {}  # clients: the time of the first datagram, None once their hello is read
 
     def hear(self, packet: Packet, time: int) -> None:
@@ -158,7 +109,7 @@ class Speech:
             if payload[:4] in METHODS and (said := http.request(payload)) is not None:
                 self._request("http", said.host, said, packet, time)
             return
-        begun = waiting.and_then(packet.sequence, payload) if waiting else _begun(packet, time)
+        begun = waiting.and_then(packet.sequence, payload) if waiting else Begun.of(packet, time)
         if not begins_hello(begun.head):
             self.pending.pop(key, None)
             return
@@ -174,7 +125,7 @@ class Speech:
         else:
             self.pending[key] = begun
 
-    def _give_up(self, key: Key, begun: _Begun) -> None:
+    def _give_up(self, key: Key, begun: Begun) -> None:
         if begun.certain:
             self._tally.request(Said("tls", None, "cut", TCP, *key[2:]), begun.time)
 
@@ -215,10 +166,6 @@ class Speech:
             hidden = "cut"
         said_to = packet.protocol, packet.target, packet.target_port
         self._tally.request(Said(kind or source, name, hidden, *said_to), time)
-
-
-def _begun(packet: Packet, time: int) -> _Begun:
-    return _Begun(packet.payload[:_CERTAIN], packet.sequence, 1, time)
 
 
 def _key(packet: Packet) -> Key:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SIZE = 8 << 20  # bytes read at a time; what bounds the memory of every reader
+SIZE = 4 << 20  # bytes read at a time; what bounds the memory of every reader
 LONGEST = 1 << 20  # bytes of one packet; libpcap itself stops at 256 KiB
 UNKNOWN_TIME = -1
 SECOND = 1_000_000_000  # nanoseconds

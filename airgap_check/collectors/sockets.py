@@ -17,7 +17,7 @@ from airgap_check.collectors import coverage
 from airgap_check.collectors.direction import TcpDirection, UdpDirection
 from airgap_check.evidence import Connection, Evidence
 from airgap_check.fact import Endpoint, endpoint
-from airgap_check.kernel import open_sockets, procfs
+from airgap_check.kernel import procfs
 from airgap_check.kernel.peer import Peers
 from airgap_check.kernel.sock_diag import CLOSE, LISTEN, STATES, TIME_WAIT
 
@@ -59,15 +59,21 @@ class Group(NamedTuple):
     number: int
 
 
-def collect(inventory: Inventory, wants_owner: Callable[[Connection], bool], deadline: float | None) -> Evidence:
+def collect(
+    inventory: Inventory,
+    wants_owner: Callable[[Connection], bool],
+    deadline: float | None,
+    ours: frozenset[int] = frozenset(),
+) -> Evidence:
     """Turn the inventory into connections. ``wants_owner`` is asked, once a group, whether to name its processes.
 
+    ``ours`` are the inodes of the raw and packet sockets that we observe with.
     ``deadline`` is in seconds of the monotonic clock; past it no more owners are looked up, which makes it partial.
     """
     counts: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
     counts["namespaces"] = len(inventory.namespaces)
     found: Counter[Connection] = Counter()
-    late, initial, ours = False, inventory.initial_ports(), open_sockets.own()
+    late, initial = False, inventory.initial_ports()
     for sockets in inventory.namespaces:
         peers = Peers(sockets, inventory)
         groups = _grouped(sockets, peers, initial, counts)

@@ -48,7 +48,7 @@ def look(arguments: argparse.Namespace, *, watches: bool, seconds: float | None,
     signals = stopping.on_signals() if watches else nullcontext(threading.Event())
     with signals as stop, progress.shown(quiet=arguments.quiet) as stage:
         tell = progress.tell if live else _keep_silent
-        ready = _keep_silent if arguments.quiet else tell
+        ready = _keep_silent if arguments.quiet else progress.tell
         inspection, report = audit.run(plan, Watcher(arguments.clock, stage, ready, tell, stop))
     return delivery.deliver(arguments, inspection, report)
 

@@ -6,11 +6,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from airgap_check import output, recording, reporters
-from airgap_check.commands import options
+from airgap_check.commands import options, progress
 from airgap_check.errors import UsageError
+from airgap_check.finding import ExitCode
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Iterator
 
     from airgap_check.finding import Report
     from airgap_check.inspection import Inspection
@@ -28,13 +30,34 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def deliver(arguments: argparse.Namespace, inspection: Inspection, report: Report) -> int:
-    """Write everything that was asked for, and return the exit code of the verdict."""
-    if arguments.record:
-        output.write(arguments.record, recording.write(inspection))
-    for name, path in options.reports(arguments):
-        output.write(path, [reporters.render(name, report).encode()])
-    show(_text(arguments, report))
+    """Show the report, write everything that was asked for, and return the exit code of the verdict.
+
+    Raises `UsageError` for what could not be written, unless there is a violation: that is what must not get lost.
+    """
+    faults = list(_hand_over(arguments, inspection, report))
+    if faults and report.exit_code != ExitCode.NOT_COMPLIANT:
+        raise UsageError("\n".join(faults))
+    for fault in faults:
+        progress.tell(f"airgap-check: {fault}")
     return report.exit_code
+
+
+def _hand_over(arguments: argparse.Namespace, inspection: Inspection, report: Report) -> Iterator[str]:
+    """Show the report, write the evidence and the reports, and say what could not be."""
+    try:
+        show(_text(arguments, report))
+    except UsageError as error:
+        yield str(error)
+    wanted: list[tuple[str, Iterable[bytes]]] = [
+        (path, (reporters.render(name, report).encode(),)) for name, path in options.reports(arguments)
+    ]
+    if arguments.record:
+        wanted.insert(0, (arguments.record, recording.write(inspection)))
+    for path, content in wanted:
+        try:
+            output.write(path, content)
+        except UsageError as error:
+            yield str(error)
 
 
 def _text(arguments: argparse.Namespace, report: Report) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -235,3 +236,10 @@ def test_a_watch_leaves_nothing_behind_also_when_it_is_killed(site: Lab) -> None
         site.near.exit_code(vigil.pid)
     assert programs() == "0"
     assert [path.name for path in site.cgroup.iterdir() if "selftest" in path.name] == []
+
+
+def test_an_observation_that_was_cut_short_says_so(site: Lab) -> None:
+    with Vigil(site, "--observe", "10m", command="audit", policy=policy()) as vigil:
+        audit = vigil.end()
+    assert audit.exit_code == 0, audit.summary()
+    assert any(re.fullmatch(r"observed \d+s of 600s", item) for item in audit.report["relaxed_by"])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Vigil:
-    """``airgap-check watch`` of the near host, confined to the laboratory's own cgroup."""
+    """``airgap-check watch`` (or another command) of the near host, confined to the laboratory's own cgroup."""
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class Vigil:
         policy: Mapping[str, Any],
         python: str = sys.executable,
         under: Sequence[str] = (),
+        command: str = "watch",
     ) -> None:
         self._lab = lab
         self._stack = ExitStack()
@@ -35,7 +36,7 @@ class Vigil:
         lab.near.write("/etc/airgap-check/policy.yaml", json.dumps(policy))
         self._under = under
         self._argv = [
-            python, "-m", "airgap_check", "watch", "--format", "json", "--cgroup", str(lab.cgroup), *options
+            python, "-m", "airgap_check", command, "--format", "json", "--cgroup", str(lab.cgroup), *options
         ]  # fmt: skip
 
     def __enter__(self) -> Self:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from airgap_check import cli, finding, reporters
+from airgap_check import cli, finding, output, reporters
 from airgap_check.commands import options
+from airgap_check.errors import UsageError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CLEAN = str(GOLDEN / "clean" / "evidence.jsonl")
@@ -235,6 +236,25 @@ def test_a_full_disk_behind_standard_output_is_said() -> None:
     assert done.returncode == 2
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_behind_a_report_loses_no_verdict(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: str, _: object) -> None:
+        raise UsageError(f"{path}: No space left on device")
+
+    monkeypatch.setattr(output, "write", refuse)
+    bad = GOLDEN / "violations"
+    to = ["--report", f"json={folder / 'r.json'}", "--record", str(folder / "e.jsonl")]
+    assert run("replay", str(bad / "evidence.jsonl"), "--policy", str(bad / "policy.yaml"), *to) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("NOT COMPLIANT")
+    assert said.err.count("No space left") == 2
+    assert run("replay", CLEAN, "--policy", POLICY, *to) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith("COMPLIANT")
+    assert said.err.count("No space left") == 2
 
 
 def test_neither_the_current_directory_nor_pythonpath_can_put_code_into_the_tool(folder: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airgap_check.captures.account import Account
 from airgap_check.captures.columns import Columns
 from airgap_check.captures.headers import ROOM
 from airgap_check.captures.plain import Packets
@@ -23,7 +24,7 @@ def records(
     packets: list[bytes], *, columns: bool = False, windows: int = 1, most_flows: int = 100, most_names: int = 100
 ) -> tuple[list[AnyRecord], int]:
     """Return the records of raw IP packets, and what was lost."""
-    tally = Tally(most_flows, most_names)
+    tally = Tally(most_flows, most_flows, most_names)
     speech = Speech(tally)
     reader = Columns(tally, speech) if columns else Packets(tally, speech)
     size = -(-len(packets) // windows)
@@ -35,7 +36,7 @@ def records(
         reader.take(window)
     speech.close()
     lost = reader.close()
-    return list(tally.records()), lost + tally.lost
+    return list(Account(tally).records()), lost + tally.lost
 
 
 def seen(*packets: bytes) -> list[tuple[str, str | None, int | None, str | None, int | None, int]]:
@@ -138,6 +139,24 @@ def test_a_hello_that_never_ends_is_a_name_that_nobody_knows() -> None:
     for columns in (False, True):
         found = [record for record in records(packets, columns=columns)[0] if isinstance(record, Request)]
         assert [(request.name, request.hidden) for request in found] == [(None, "cut")]
+
+
+@pytest.mark.parametrize("said", [b"\x16", b"\x16\x03\x01", b"\x16\x03\x01\0\x05"])
+def test_a_few_bytes_that_could_be_a_hello_are_none(said: bytes) -> None:
+    packets = [packet for _, packet in wire.connect((INSIDE, 40000), (OTHER, 443), said)]
+    for columns in (False, True):
+        assert not [record for record in records(packets, columns=columns)[0] if isinstance(record, Request)]
+
+
+def test_a_hello_may_come_byte_by_byte() -> None:
+    hello = wire.client_hello("slow.example")
+    pieces = [hello[:1], hello[1:2], hello[2:7], hello[7:]]
+    packets = [packet for _, packet in wire.connect((INSIDE, 40000), (OTHER, 443), *pieces)]
+    for columns in (False, True):
+        found = [record for record in records(packets, columns=columns)[0] if isinstance(record, Request)]
+        assert [(request.name, request.hidden) for request in found] == [("slow.example", "no")]
+        cut = [record for record in records(packets[:-2], columns=columns)[0] if isinstance(record, Request)]
+        assert [(request.name, request.hidden) for request in cut] == [(None, "cut")]
 
 
 @pytest.mark.parametrize("columns", [False, True], ids=["plain", "numpy"])

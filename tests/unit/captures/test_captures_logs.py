@@ -147,7 +147,7 @@ def test_lines_that_make_no_sense_are_counted(tmp_path: Path) -> None:
     bad = "too\tfew\n" + CONN.splitlines()[8].replace("10.0.0.2", "10.0.0.256") + "\n"
     found = read(tmp_path, (CONN + bad).encode() + b"\xff\xfe\n{]\n")
     assert (found.status, found.counts["malformed"]) == ("partial", 4)
-    assert "4 lines could not be read" in found.reason
+    assert "4 of 18 lines could not be read, the first is line 15" in found.reason
     assert flows(found) == flows(read(tmp_path, CONN))
 
 

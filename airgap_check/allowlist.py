@@ -1,7 +1,8 @@
 """What the policy says of one connection, endpoint, listener or name server: yes, no, or unknown, and by which entry.
 
 *Unknown* is the honest answer where a host entry could explain a non-public peer but its name was not asked, did not
-answer, or is a wildcard; and where an entry is only for somebody, and who it was could not be seen.
+answer, or is a wildcard; where an entry is only for somebody, and who it was could not be seen; and where the network
+namespace had gone, so that a non-public peer may have been an address of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 NEVER_EGRESS = frozenset({"loopback", "own", "host"})
 _RAW = frozenset({"raw", "packet", "icmp"})
+_NOBODYS = frozenset({"unspecified", "multicast", "broadcast"})  # on no interface
+# To sort addresses (RFC 6724) resolvers connect a datagram socket to each and send nothing: glibc to the port that was
+# asked for or none, Go to 9 or 53, musl to 65535.
+_SORTING_PORTS = frozenset({0, 9, 53, 65535})
 _RAW_ICMP = frozenset({"proto 1", "proto 58"})  # what collectors.sockets says of a raw socket for ICMP, ICMPv6
 
 
@@ -37,6 +42,7 @@ class Decision(NamedTuple):
 
 
 NO = Decision("no", None)
+_GONE = Decision("unknown", "its network namespace had gone, and the address may have been its own")
 
 
 class _Rule:
@@ -47,11 +53,15 @@ class _Rule:
         self.networks = networks_of(entry)
         self.ports = tuple(span for port in entry.ports if (span := port_range(port)))
         self.protocol = entry.protocol
-        self.expired = entry.expires is not None and today > entry.expires
+        self.last_day = entry.expires
+        self.expired = self.has_lapsed(today)
         self.hosts = tuple(normal(host) for host in many(entry.host)) if isinstance(entry, Entry) else ()
         self.selector = entry.for_ if isinstance(entry, Entry) else None
         self.public = entry.public if isinstance(entry, Entry) else True
         self.role = entry.role if isinstance(entry, Entry) else ""
+
+    def has_lapsed(self, day: date) -> bool:
+        return self.last_day is not None and day > self.last_day
 
     def carries(self, protocol: str | None, port: int | None) -> bool:
         """Tell whether protocol and port are covered; a port that is not known may be any."""
@@ -114,14 +124,17 @@ class Allowlist:
         if remote.scope in NEVER_EGRESS and connection.protocol not in {"raw", "packet"}:
             return Decision("yes", f"{remote.scope} addresses are never egress")
         names = self._named(remote, connection.netns, connection.first)
-        return _best(self._entry(rule, connection, remote, names) for rule in self._live)
+        decision = _best(self._entry(rule, connection, remote, names) for rule in self._live)
+        return _GONE if decision.allowed == "no" and _may_be_its_own(connection, remote) else decision
 
     def _entry(self, rule: _Rule, connection: Connection, remote: Endpoint, names: set[str]) -> Decision:
+        if connection.last and rule.has_lapsed(connection.last.date()):
+            return NO
         if connection.protocol in _RAW:
             approved = NO if remote.scope in PUBLIC and not rule.public else _raw(rule, connection)
             if approved.allowed != "no" or connection.protocol != "icmp":
                 return approved
-        if not rule.carries(connection.protocol, remote.port):
+        if not rule.carries(*_spoken(connection, remote)):
             return NO
         reached = self._reaches(rule, remote, names, connection.netns)
         if reached.allowed == "no" or rule.selector is None:
@@ -252,6 +265,22 @@ def _raw(rule: _Rule, connection: Connection) -> Decision:
     chosen = selects(rule.selector, connection.process, connection.workload, connection.user)
     reason = f"{rule.name}: is only for some, and the owner could not be seen" if chosen == "unknown" else rule.name
     return Decision(chosen, reason) if chosen != "no" else NO
+
+
+def _spoken(connection: Connection, remote: Endpoint) -> tuple[str | None, int | None]:
+    """Return the protocol and port that an entry must carry, None for any: a connected socket that sent nothing."""
+    if connection.protocol == "udp" and connection.state == "connect":
+        return None, None if remote.port in _SORTING_PORTS else remote.port
+    return connection.protocol, remote.port
+
+
+def _may_be_its_own(connection: Connection, remote: Endpoint) -> bool:
+    """Tell whether an attempt was made where nobody could look, to what may have been an address of that place.
+
+    What a raw or packet socket sends may go elsewhere all the same.
+    """
+    unseen = connection.netns == 0 and connection.seen == "attempts" and connection.protocol not in {"raw", "packet"}
+    return unseen and remote.scope not in PUBLIC and remote.scope not in _NOBODYS
 
 
 @lru_cache(maxsize=4096)

@@ -24,13 +24,14 @@ class Bindings:
     Answers that we were given hold for their network namespace when private, else for everybody, at any time. One that
     was observed on the wire binds what began after it, in the namespace where it was seen; seen in our own, through
     which others' traffic may pass, it binds everybody. It counts only if it came from a name server that this host is
-    known to use, as anybody can answer; in a capture, which does not tell those, all of them count.
+    known to use, as anybody can answer: a server on loopback only where it is used. In a capture, which does not tell
+    those, all of them count.
     """
 
     def __init__(self, answers: Iterable[Answer], resolvers: Iterable[Resolver]) -> None:
         """Take what was answered; the first of the resolvers is one of our own view."""
         known = list(resolvers)
-        self._servers = {resolver.address for resolver in known if resolver.address}
+        self._servers = {_server(resolver.address, resolver.netns) for resolver in known if resolver.address}
         self._own = known[0].netns if known else None
         self._names: dict[tuple[str, int | None], dict[str, datetime | None]] = {}
         self._answered: set[tuple[str, int | None]] = set()
@@ -38,7 +39,7 @@ class Bindings:
         for answer in answers:
             if answer.source != "observed":
                 given.append(answer)
-            elif answer.seen == "capture" or answer.server in self._servers:
+            elif answer.seen == "capture" or _server(answer.server, answer.netns) in self._servers:
                 self._observe(answer)
         self._take(given)
 
@@ -82,3 +83,8 @@ class Bindings:
             for end in answer.addresses:
                 self._names.setdefault((end.address or "", whose), {})[name] = None
         self._answered |= {(name, None) for name in elsewhere - failed}
+
+
+def _server(address: str | None, netns: int) -> tuple[str | None, int | None]:
+    """Return what identifies a name server: one on loopback is another in every network namespace."""
+    return address, netns if address and (address.startswith("127.") or address == "::1") else None

@@ -26,13 +26,19 @@ class Process(Fact, frozen=True, kw_only=True):
 
 
 class Workload(Fact, frozen=True, kw_only=True):
-    """Who runs it, from the cgroup: ``kind`` is unit, container or cgroup; ``pod`` is the Kubernetes pod uid."""
+    """Who runs it, from the cgroup: ``kind`` is unit, container or cgroup; ``pod`` is the Kubernetes pod uid.
 
-    kind: Literal["unit", "container", "cgroup"]
+    The kind *unknown* is a cgroup that had gone before it could be named: it may have been anybody's.
+    """
+
+    kind: Literal["unit", "container", "cgroup", "unknown"]
     id: str
     name: str
     image: str | None = None
     pod: str | None = None
+
+
+GONE = Workload(kind="unknown", id="", name="workload")
 
 
 class Endpoint(Fact, frozen=True, kw_only=True):

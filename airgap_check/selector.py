@@ -20,12 +20,13 @@ def selects(
     address alone.
     """
     kind = workload.kind if workload else None
+    unknown = (None,) if kind == "unknown" else ()
     facts: dict[str, tuple[str | None, ...]] = {
         # Only the outermost unit is root's to name: below user@1000.service a user may call his own what he likes.
-        "unit": (workload.id, workload.id.partition("/")[0]) if workload and kind == "unit" else (),
-        "container": (workload.id,) if workload and kind == "container" else (),
-        "image": (workload.image,) if workload and kind == "container" else (),
-        "pod": (workload.pod,) if workload and kind == "container" else (),
+        "unit": (workload.id, workload.id.partition("/")[0]) if workload and kind == "unit" else unknown,
+        "container": (workload.id,) if workload and kind == "container" else unknown,
+        "image": (workload.image,) if workload and kind == "container" else unknown,
+        "pod": (workload.pod,) if workload and kind == "container" else unknown,
         "user": (user,) if user is not None else (None,),
         "exe": (process.executable,) if process else (None,),
     }

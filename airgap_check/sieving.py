@@ -37,12 +37,12 @@ class _Share(NamedTuple):
     ports: frozenset[tuple[int, int]]  # IP protocol, port
 
 
-def sieve(policy: Policy, today: date) -> Sieve:
-    """Return the part of a policy that the kernel may apply on a day."""
+def sieve(policy: Policy, last: date) -> Sieve:
+    """Return the part of a policy that the kernel may apply up to and including a day."""
     own: dict[Network, int] = {}
     ports: dict[tuple[int, int], int] = {}
     names: list[tuple[str, ...]] = []
-    for share in _shares(policy, today):
+    for share in _shares(policy, last):
         wanted = len(ports.keys() | share.ports), len(own.keys() | set(share.networks))
         if len(names) >= CLASSES - 1 or wanted[0] > _PORTS_OF_ALL or wanted[1] > _NETWORKS:
             continue
@@ -55,12 +55,12 @@ def sieve(policy: Policy, today: date) -> Sieve:
     return Sieve(_carried(own), ports, tuple(names), policy.sha256)
 
 
-def _shares(policy: Policy, today: date) -> list[_Share]:
+def _shares(policy: Policy, last: date) -> list[_Share]:
     """List what entries may let pass; where there are too many for a class each, those with equal ports share one."""
     shares = [
         _Share((entry.name,), networks, ports)
         for entry in policy.file.allow
-        if (entry.expires is None or today <= entry.expires) and entry.for_ is None
+        if (entry.expires is None or last <= entry.expires) and entry.for_ is None
         if (networks := tuple(_networks(entry, policy))) and (ports := _ports(entry))
     ]
     if len(shares) < CLASSES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from airgap_check.snapshot import Snapshot
 
 _LOOK = 2.0  # seconds between two looks at what is new
+_DAY = 86_400  # seconds
 _ASK_AGAIN = 600.0  # seconds after which the names of the allowlist are asked for anew
 
 
@@ -49,7 +51,9 @@ def observe(plan: Plan, watcher: Watcher, *, rules: RuleSet, given: Policy | Non
     observing = plan.observing or Observing()
     today = inspection.started.date()
     epoch = Epoch(inspection.started, time.monotonic_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
-    sifted = sieve(given, today) if given else NOTHING
+    # What expires while we watch is decided in user space, by the day on which it happened.
+    last = date.max if observing.seconds is None else today + timedelta(days=1 + observing.seconds // _DAY)
+    sifted = sieve(given, last) if given else NOTHING
     watcher.progress("attaching observers")
     with Observation(observing, sifted, epoch) as observation:
         watcher.progress("testing that they see")

@@ -46,5 +46,5 @@ class Dissection:
             return ""
         return (
             f"{self.unopened:,} packets with tunnels, labels or extension headers were not opened: scapy is missing"
-            " (pip install 'airgap-check[traffic]')"
+            " (pip install scapy)"
         )

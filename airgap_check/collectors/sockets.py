@@ -35,6 +35,7 @@ _WITH_PORTS = ("tcp", "udp", "udplite")
 _DATAGRAMS = frozenset({"udp", "udplite"})
 _RAW = ("raw", "icmp", "packet")
 _ICMP, _ICMPV6 = 1, 58
+_CALLERS = 1024  # the first port that an ordinary client calls from
 _COUNTED = ("sockets", "loopback", "listeners", "unconnected_udp", "time_wait", "raw", "owner_unknown")
 
 
@@ -43,6 +44,8 @@ Groups = dict[tuple[object, ...], list[int]]  # the fields of a Group (a plain t
 
 class Group(NamedTuple):
     """What sockets share that are one record; a port is None where it is the ephemeral one.
+
+    A caller's port below 1024 is kept: services have those, and hardly ever callers.
 
     ``number`` is the IP protocol or the ethertype of a raw socket, ``uid`` None where nobody holds the socket any more.
     """
@@ -121,7 +124,7 @@ def _grouped(sockets: NamespaceSockets, peers: Peers, initial: range, counts: Co
                 continue
             direction = direction_of(state, local, local_port, remote_port)
             ours = None if direction == "outbound" and local_port in ephemeral else local_port
-            theirs = None if direction == "inbound" else remote_port
+            theirs = None if direction == "inbound" and remote_port >= _CALLERS else remote_port
             key = (table, state, direction, local, ours, remote, theirs, cgroup, uid if inode else None, 0)
             if key in groups:
                 groups[key].append(inode)

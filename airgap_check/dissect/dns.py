@@ -15,7 +15,7 @@ from airgap_check.dissect.name import LONGEST, dotted
 from airgap_check.dissect.stream import Stream, distance
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
 
 Status = Literal["ok", "nodata", "nxdomain", "servfail", "refused", "error"]
 
@@ -168,7 +168,10 @@ def _read_answers(data: bytes, position: int, count: int, names: _Names, answer:
 
 
 def _name(data: bytes, position: int, names: _Names) -> tuple[str, int]:
-    """Read a name; return it and where it ends. Pointers must lead backwards, so that they end (RFC 1035 4.1.4)."""
+    """Read a name; return it and where it ends. Pointers must lead backwards, so that they end (RFC 1035 4.1.4).
+
+    That may be into the header, as name servers follow such a pointer, too.
+    """
     begin = bound = position
     end = size = 0
     labels: list[bytes] = []
@@ -181,7 +184,7 @@ def _name(data: bytes, position: int, names: _Names) -> tuple[str, int]:
             size += length + 1
             continue
         target = (length & 0x3F) << 8 | data[position + 1]
-        if length < 0xC0 or not _SMALLEST <= target < bound:
+        if length < 0xC0 or target >= bound:
             raise _CutError
         end = end or position + 2
         if target in names:
@@ -207,67 +210,84 @@ def type_name(number: int) -> str:
 
 
 class _Flow:
-    __slots__ = ("start", "stream")
+    __slots__ = ("certain", "start", "stream")
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, *, certain: bool) -> None:
         self.start = start
         self.stream = Stream(2 + 0xFFFF)
+        self.certain = certain  # that a message begins where the stream does
 
 
 class Streams:
     """Reads the messages of many TCP streams (RFC 1035 4.2.2); ``key`` names one direction of one connection.
 
-    At most ``flows`` are followed, with one message of each; the oldest gives way.
+    At most ``flows`` are followed, with one message of each; the one that was silent for longest gives way.
+
+    ``lost`` counts the messages that could not be read: they are not DNS, or the stream broke off or gave way before
+    their end. It counts none of a stream that may have been joined in the middle of a message: its beginning was not
+    seen, nothing of it could be read yet, and no stream gave way that it may have been.
     """
 
     def __init__(self, flows: int = 256) -> None:
-        self.lost = 0  # streams that broke off or gave way while a message was unfinished
+        self.lost = 0
         self._flows: OrderedDict[Hashable, _Flow] = OrderedDict()
         self._limit = flows
+        self._forgetful = False
 
     def begin(self, key: Hashable, sequence: int) -> None:
         """Note the sequence number of the first byte (the SYN's, plus one). Without it, the first segment begins."""
         flow = self._flows.get(key)
         if flow is None or flow.start != sequence:
             self._forget(key)
-            self._follow(key, sequence)
+            self._follow(key, sequence, certain=True)
 
     def feed(self, key: Hashable, sequence: int, payload: bytes) -> list[Message]:
         """Add a segment and return the messages that are now complete.
 
-        After a gap too large to wait for, or bytes that are not DNS, the next segment is taken for a beginning.
+        What is not DNS is skipped by its length. After a gap too large to wait for, or where nothing could be read of
+        a stream whose beginning was not seen, the next segment is taken for a beginning.
         """
         if not payload:
             return []
-        flow = self._flows.get(key) or self._follow(key, sequence)
+        flow = self._flows.get(key) or self._follow(key, sequence, certain=self._forgetful)
+        self._flows.move_to_end(key)
         end = flow.stream.end
         offset = end + distance(flow.start + end, sequence)
-        messages: list[Message] = []
-        if not flow.stream.add(offset, payload) or not _take(flow.stream, messages):
+        if not flow.stream.add(offset, payload):
             self._flows.pop(key)
-            self.lost += 1
+            self.lost += flow.certain
+            return []
+        found = list(_take(flow.stream))
+        messages = [message for message in found if message is not None]
+        flow.certain = flow.certain or bool(messages)
+        if flow.certain:
+            self.lost += len(found) - len(messages)
+        elif found:
+            self._flows.pop(key)
         return messages
 
-    def _follow(self, key: Hashable, sequence: int) -> _Flow:
-        flow = self._flows[key] = _Flow(sequence)
+    def close(self) -> None:
+        """Give up what is unfinished, as nothing more comes."""
+        for key in list(self._flows):
+            self._forget(key)
+
+    def _follow(self, key: Hashable, sequence: int, *, certain: bool) -> _Flow:
+        flow = self._flows[key] = _Flow(sequence, certain=certain)
         if len(self._flows) > self._limit:
             self._forget(next(iter(self._flows)))
+            self._forgetful = True
         return flow
 
     def _forget(self, key: Hashable) -> None:
         flow = self._flows.pop(key, None)
         if flow and flow.stream.unfinished:
-            self.lost += 1
+            self.lost += flow.certain
 
 
-def _take(stream: Stream, messages: list[Message]) -> bool:
-    """Move the complete messages out of a stream; False when it does not hold DNS."""
+def _take(stream: Stream) -> Iterator[Message | None]:
+    """Move the complete messages out of a stream; None for one that is not DNS."""
     while len(stream.data) >= 2:
         size = int.from_bytes(stream.data[:2], "big")
         if len(stream.data) < 2 + size:
             break
-        message = parse(stream.take(2 + size)[2:])
-        if message is None:
-            return False
-        messages.append(message)
-    return True
+        yield parse(stream.take(2 + size)[2:])

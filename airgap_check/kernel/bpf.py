@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     import ctypes
     from collections.abc import Callable, Iterator
 
-HASH, ARRAY, CGROUP_ARRAY, LRU_HASH, LPM_TRIE, RINGBUF = 1, 2, 8, 9, 11, 27  # kinds of maps
-NO_PREALLOC = 1  # a flag of maps; LPM_TRIE wants it
+HASH, ARRAY, CGROUP_ARRAY, LRU_HASH, LPM_TRIE, SK_STORAGE, RINGBUF = 1, 2, 8, 9, 11, 24, 27  # kinds of maps
+NO_PREALLOC = 1  # a flag of maps; LPM_TRIE and SK_STORAGE want it
 ANY, NOEXIST, EXIST = 0, 1, 2  # flags of an update
-# Kinds of programs, and where they attach.
-CGROUP_SKB, CGROUP_SOCK, CGROUP_SOCK_ADDR, TRACING = 8, 9, 18, 26
+CGROUP_SKB, CGROUP_SOCK, CGROUP_SOCK_ADDR, TRACING = 8, 9, 18, 26  # kinds of programs; then where they attach
 (SKB_EGRESS, SOCK_CREATE, CONNECT4, CONNECT6, SENDMSG4, SENDMSG6, RECVMSG4, RECVMSG6, TRACE_RAW_TP, TRACE_ITER) = (
     1, 2, 10, 11, 14, 15, 19, 20, 23, 28,
 )  # fmt: skip
@@ -30,10 +29,9 @@ _SYS_BPF = {
     "x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "ppc64": 361, "ppc64le": 361, "s390x": 351,
 }  # fmt: skip
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
-_PROG_LOAD, _PROG_QUERY, _RAW_TRACEPOINT_OPEN, _LINK_CREATE, _ITER_CREATE = 5, 16, 17, 28, 33
-_LOOKUP_BATCH, _LOOKUP_AND_DELETE_BATCH = 24, 25
-_LICENCE = b"Dual MIT/GPL\0"
-_LOG_SIZE = 1 << 20
+_PROG_LOAD, _PROG_QUERY, _RAW_TRACEPOINT_OPEN, _BTF_LOAD = 5, 16, 17, 18
+_LOOKUP_BATCH, _LOOKUP_AND_DELETE_BATCH, _LINK_CREATE, _ITER_CREATE = 24, 25, 28, 33
+_LICENCE, _LOG_SIZE = b"Dual MIT/GPL\0", 1 << 20
 _BATCH = 4096  # entries a call
 _ATTEMPTS = 5  # the verifier gives up with EAGAIN when a signal arrives
 
@@ -57,11 +55,13 @@ class Map:
     """A map in the kernel, of one value for all processors. Raises BpfError; what is not there is no error."""
 
     def __init__(
-        self, kind: int, key_size: int, value_size: int, entries: int, *, flags: int = 0, name: str = ""
+        self, kind: int, key_size: int, value_size: int, entries: int, *, flags: int = 0, name: str = "", types: int = 0
     ) -> None:
         self.key_size, self.value_size, self.entries = key_size, value_size, entries
-        # map_type, key_size, value_size, max_entries, map_flags, inner_map_fd, numa_node, map_name
-        wanted = struct.pack("=7I16s", kind, key_size, value_size, entries, flags, 0, 0, name.encode()[:15])
+        # map_type, key_size, value_size, max_entries, map_flags, inner_map_fd, numa_node, map_name, map_ifindex,
+        # btf_fd (of `load_types`), btf_key_type_id, btf_value_type_id
+        begin = kind, key_size, value_size, entries, flags, 0, 0, name.encode()[:15]
+        wanted = struct.pack("=7I16s4I", *begin, 0, types, *((1, 2) if types else (0, 0)))
         try:
             self.fd = _bpf(_MAP_CREATE, wanted, "create map")
         except BpfError as error:
@@ -124,8 +124,7 @@ class Map:
 
         command = _LOOKUP_AND_DELETE_BATCH if delete else _LOOKUP_BATCH
         token = ctypes.create_string_buffer(max(4, self.key_size))
-        keys = ctypes.create_string_buffer(self.key_size * _BATCH)
-        values = ctypes.create_string_buffer(self.value_size * _BATCH)
+        keys, values = (ctypes.create_string_buffer(size * _BATCH) for size in (self.key_size, self.value_size))
         places = tuple(map(ctypes.addressof, (token, keys, values)))
         begin, more = 0, True
         while more:
@@ -157,6 +156,14 @@ class Map:
         place = ctypes.addressof(before) if key is not None else 0
         request = struct.pack("=I4xQQQ", self.fd, place, ctypes.addressof(after), 0)
         return after.raw if _found(_bpf, _MAP_NEXT_KEY, request, "next key") else None
+
+
+def load_types(data: bytes) -> int:
+    """Give type information (BTF) to the kernel: type 1 is that of keys, 2 that of values. Return its descriptor."""
+    import ctypes
+
+    types = ctypes.create_string_buffer(data, len(data))
+    return _bpf(_BTF_LOAD, struct.pack("=QQIIII", ctypes.addressof(types), 0, len(data), 0, 0, 0), "load types")
 
 
 def load(program_type: int, code: bytes, *, attach_type: int = 0, btf_id: int = 0, name: str) -> int:

@@ -6,6 +6,7 @@ Source: Documentation/bpf/btf.rst, include/uapi/linux/btf.h. The 5 MB are read, 
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
 from typing import NamedTuple
 
@@ -50,6 +51,27 @@ class PidOffsets(NamedTuple):
     number: int
     namespace: int
     inode: int
+
+
+class ExecutableOffsets(NamedTuple):
+    """The way from a task to the program that it runs: ``task->mm->exe_file->f_inode``, which has a number (bytes).
+
+    The inode has a ``filesystem`` too, and that a ``device``.
+    """
+
+    memory: int
+    file: int
+    inode: int
+    number: int
+    filesystem: int
+    device: int
+
+
+class Bit(NamedTuple):
+    """Where one bit stands: in which byte of a structure, and as what of it."""
+
+    byte: int
+    mask: int
 
 
 class Types:
@@ -98,8 +120,16 @@ class Types:
                 continue
         raise LookupError(name)
 
+    def bit(self, structure: str, *path: str) -> Bit:
+        """Return where a member of one bit stands; ``path`` as in `offset`."""
+        byte, place = divmod(self._bits(structure, *path), 8)
+        return Bit(byte, 1 << place if sys.byteorder == "little" else 0x80 >> place)
+
     def offset(self, structure: str, *path: str) -> int:
         """Return where a member stands in a structure, in bytes; ``path`` goes on into structures inside it."""
+        return self._bits(structure, *path) // 8
+
+    def _bits(self, structure: str, *path: str) -> int:
         number, total = self.number(STRUCT, structure), 0
         try:
             for name in path:
@@ -116,14 +146,14 @@ class Types:
         return int(_TYPE.unpack_from(self._data, self._positions[self.number(STRUCT, structure)])[2])
 
     def _member(self, number: int, name: str, depth: int) -> tuple[int, int] | None:
-        """Find a member, also inside members without a name: where it stands (bytes), and its type."""
+        """Find a member, also inside members without a name: where it stands (bits), and its type."""
         position = self._positions[number]
         _, info, _ = _TYPE.unpack_from(self._data, position)
         if not number or info >> 24 & 31 not in _AGGREGATES or not depth:
             return None
         for place in range(position + _TYPE.size, position + _TYPE.size + (info & 0xFFFF) * _MEMBER.size, _MEMBER.size):
             named, number_inside, bits = _MEMBER.unpack_from(self._data, place)
-            offset = (bits & _BITS if info >> 31 else bits) // 8
+            offset = bits & _BITS if info >> 31 else bits
             if self._is(named, name):
                 return offset, number_inside
             if not named or self._is(named, ""):
@@ -167,6 +197,18 @@ def pid_offsets(types: Types) -> PidOffsets:
         number=types.offset("upid", "nr"),
         namespace=types.offset("upid", "ns"),
         inode=types.offset("pid_namespace", "ns", "inum"),
+    )
+
+
+def executable_offsets(types: Types) -> ExecutableOffsets:
+    """Say where the program of a task is found; raises LookupError where the kernel has it elsewhere."""
+    return ExecutableOffsets(
+        memory=types.offset("task_struct", "mm"),
+        file=types.offset("mm_struct", "exe_file"),
+        inode=types.offset("file", "f_inode"),
+        number=types.offset("inode", "i_ino"),
+        filesystem=types.offset("inode", "i_sb"),
+        device=types.offset("super_block", "s_dev"),
     )
 
 

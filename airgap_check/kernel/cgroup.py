@@ -119,11 +119,15 @@ class Cgroups:
 
     def workload(self, number: int) -> Workload | None:
         """Return the workload of a cgroup; None for the root cgroup, and for one that has gone or cannot be seen."""
+        if number not in self._workloads:
+            self._workloads[number] = workload_of(self.path(number) or "")
+        return self._workloads[number]
+
+    def path(self, number: int) -> str | None:
+        """Return the path of a cgroup from the root of the hierarchy; None when it has gone or cannot be seen."""
         if self._paths is None:
             self._paths = dict(_directories())
-        if number not in self._workloads:
-            self._workloads[number] = workload_of(self._paths.get(number, ""))
-        return self._workloads[number]
+        return self._paths.get(number)
 
 
 def _directories() -> Iterator[tuple[int, str]]:

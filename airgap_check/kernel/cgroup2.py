@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
+from functools import partial
 from typing import NamedTuple
 
 from airgap_check.errors import AirgapError
@@ -120,6 +121,29 @@ def _is_cgroup2(descriptor: int) -> bool:
 def path_of(root: int, number: int) -> str:
     """Return the path of a cgroup by its id, from the root of the hierarchy; ``root`` is a descriptor of a root.
 
+    Raises OSError as `open_group` does.
+    """
+    descriptor = open_group(root, number)
+    try:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    return "/" + path.removeprefix(os.readlink(f"/proc/self/fd/{root}")).lstrip("/")
+
+
+def pids_of(root: int, number: int) -> list[int]:
+    """Return the processes in a cgroup by its id, without those below it; raises OSError as `open_group` does."""
+    descriptor = open_group(root, number)
+    try:
+        with open("cgroup.procs", "rb", opener=partial(os.open, dir_fd=descriptor)) as file:
+            return [int(line) for line in file.read().split()]
+    finally:
+        os.close(descriptor)
+
+
+def open_group(root: int, number: int) -> int:
+    """Open the directory of a cgroup by its id; ``root`` is a descriptor of any directory of the hierarchy.
+
     Raises OSError: ESTALE when it has gone, EPERM without CAP_DAC_READ_SEARCH (open_by_handle_at(2)).
     """
     import ctypes
@@ -130,8 +154,4 @@ def path_of(root: int, number: int) -> str:
     if descriptor < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
-    try:
-        path = os.readlink(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
-    return "/" + path.removeprefix(os.readlink(f"/proc/self/fd/{root}")).lstrip("/")
+    return descriptor

@@ -1,7 +1,8 @@
 """Knows which counters of a firewall count outgoing or forwarded packets that it refused.
 
 A counter tells that only where every packet that moves it is refused: the last thing in a rule before the refusal, a
-shared one if all its rules refuse, and a policy's own.
+shared one if all its rules refuse, and a policy's own. It tells nothing where incoming packets come through its chain
+as well.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class DropCounter(NamedTuple):
 
 
 class Firewall(NamedTuple):
-    """The counters by an identity that outlives a change of the rules; ``uncounted`` refusals have none."""
+    """The counters by an identity that outlives a change of the rules; ``uncounted`` refusals have none that tells."""
 
     counters: dict[Hashable, DropCounter]
     uncounted: int
@@ -49,8 +50,9 @@ def of_ruleset(ruleset: Ruleset) -> Firewall:
     rules: dict[Key, list[Rule]] = {}
     for rule in ruleset.rules:
         rules.setdefault(rule.chain, []).append(rule)
-    reached = _reached(ruleset, rules)
-    sound = _sound(ruleset, reached)
+    reached = _reached(ruleset, rules, outgoing=True)
+    outgoing_only = reached.keys() - _reached(ruleset, rules, outgoing=False)
+    sound = _sound(ruleset, outgoing_only)
     counters: dict[Hashable, DropCounter] = {}
     uncounted = 0
     for key in reached:
@@ -61,7 +63,7 @@ def of_ruleset(ruleset: Ruleset) -> Firewall:
             uncounted += 1
         for rule in rules.get(key, ()):
             uncounted += any(said.drops for said in _said(ruleset, rule))
-            if rule.action.packets is not None:
+            if rule.action.packets is not None and key in outgoing_only:
                 counters[table, "rule", rule.handle] = DropCounter(_name(rule), rule.action.packets)
             elif (shared := key._replace(name=rule.action.counter)) in sound:
                 handle, packets = ruleset.counters[shared]
@@ -72,10 +74,12 @@ def of_ruleset(ruleset: Ruleset) -> Firewall:
     return Firewall(counters, uncounted)
 
 
-def _reached(ruleset: Ruleset, rules: dict[Key, list[Rule]]) -> dict[Key, None]:
-    """Return the chains that outgoing or forwarded packets may come through, in order."""
+def _reached(ruleset: Ruleset, rules: dict[Key, list[Rule]], *, outgoing: bool) -> dict[Key, None]:
+    """Return the chains that outgoing or forwarded packets may come through, or those that others may, in order."""
     hooked = [
-        key for key, chain in ruleset.chains.items() if chain.hook in _HOOKS.get(FAMILIES.get(key.family, ""), ())
+        key
+        for key, chain in ruleset.chains.items()
+        if chain.hook is not None and (chain.hook in _HOOKS.get(FAMILIES.get(key.family, ""), ())) == outgoing
     ]
 
     def onward(key: Key) -> Iterator[Key]:
@@ -104,7 +108,7 @@ def _said(ruleset: Ruleset, rule: Rule) -> Iterator[Verdict]:
         yield from ruleset.maps.get(rule.chain._replace(name=name), ())
 
 
-def _sound(ruleset: Ruleset, reached: dict[Key, None]) -> set[Key]:
+def _sound(ruleset: Ruleset, outgoing_only: set[Key]) -> set[Key]:
     """Return the shared counters that nothing moves but refusals of outgoing packets."""
     moved: set[Key] = set()
     otherwise: set[Key] = set()
@@ -112,7 +116,7 @@ def _sound(ruleset: Ruleset, reached: dict[Key, None]) -> set[Key]:
         for name in rule.action.shared:
             key = rule.chain._replace(name=name)
             moved.add(key)
-            if rule.chain not in reached or name != rule.action.counter:
+            if rule.chain not in outgoing_only or name != rule.action.counter:
                 otherwise.add(key)
     return {key for key in moved - otherwise if key in ruleset.counters}
 

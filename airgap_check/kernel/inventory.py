@@ -39,10 +39,10 @@ _TABLED = frozenset({
 class NamespaceSockets(NamedTuple):
     """What one network namespace holds.
 
-    ``tables`` maps tcp, udp, udplite, raw, icmp, packet to their rows; ``addresses`` and ``broadcasts`` are packed;
-    ``ephemeral`` are the ports that the kernel picks by itself, the initial namespace's where root did not make this
-    one; ``maker`` is the uid of whoever made it and may have given himself these addresses (-1 is unknown);
-    ``untabled`` counts sockets of protocols without a table.
+    ``tables`` maps tcp, udp, udplite, raw, icmp, packet to their rows; ``addresses`` are those that the kernel delivers
+    right here, packed as are ``broadcasts``; ``ephemeral`` are the ports that the kernel picks by itself, the initial
+    namespace's where root did not make this one; ``maker`` is the uid of whoever made it and may have given himself
+    these addresses (-1 is unknown); ``untabled`` counts sockets of protocols without a table.
     """
 
     namespace: Namespace
@@ -67,12 +67,10 @@ class Inventory(NamedTuple):
     failures: tuple[str, ...]
     modules: tuple[str, ...]
 
-    def initial_addresses(self) -> tuple[frozenset[bytes], frozenset[bytes]]:
-        """Return the addresses and broadcast addresses of the initial namespace, packed."""
-        for sockets in self.namespaces:
-            if sockets.namespace.inode == self.initial:
-                return sockets.addresses, sockets.broadcasts
-        return frozenset(), frozenset()
+    def initial_addresses(self) -> frozenset[bytes]:
+        """Return the addresses of the initial namespace, packed."""
+        own = (sockets.addresses for sockets in self.namespaces if sockets.namespace.inode == self.initial)
+        return next(own, frozenset())
 
     def initial_ports(self) -> range:
         """Return the ephemeral ports of the initial namespace; the kernel's default where that was not read."""

@@ -25,15 +25,17 @@ class Peer(NamedTuple):
 class Peers(dict[bytes, Peer]):
     """The peers of one network namespace by packed address, each judged once.
 
-    A namespace's own addresses are *own* and its broadcast addresses *broadcast*, but public ones only if the initial
-    namespace has them too: anybody can make a namespace and give himself the internet in it. For the same reason the
-    addresses of other namespaces are *host* only when those were made by root, or by who made this one.
+    A namespace's own addresses are *own*, but public ones only if the initial namespace has them too: anybody can make
+    a namespace and give himself the internet in it. For the same reason the addresses of other namespaces are *host*
+    only when those were made by root, or by who made this one; and only the initial namespace has *broadcast*
+    addresses, as elsewhere any address can be made one by decree.
     """
 
     def __init__(self, sockets: NamespaceSockets, inventory: Inventory) -> None:
         super().__init__()
-        self._own, self._broadcasts = sockets.addresses, sockets.broadcasts
-        self._initial, self._initial_broadcasts = inventory.initial_addresses()
+        self._own, self._initial = sockets.addresses, inventory.initial_addresses()
+        is_initial = sockets.namespace.inode == inventory.initial
+        self._broadcasts = sockets.broadcasts if is_initial else frozenset[bytes]()
         makers = {0, max(0, sockets.maker)}
         self._host = frozenset(
             address
@@ -53,7 +55,7 @@ class Peers(dict[bytes, Peer]):
             return scope
         if bare in self._own and (scope not in PUBLIC or bare in self._initial):
             return "own"
-        if bare in self._broadcasts and (scope not in PUBLIC or bare in self._initial_broadcasts):
+        if bare in self._broadcasts:
             return "broadcast"
         return "host" if scope in _SHAREABLE and bare in self._host else scope
 

@@ -1,4 +1,4 @@
-"""Lists the addresses of a network namespace's interfaces.
+"""Lists the addresses of a network namespace's interfaces that are really its own.
 
 Source: rtnetlink(7), include/uapi/linux/if_addr.h.
 """
@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from airgap_check.kernel import netlink
+from airgap_check.kernel import local_table, netlink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 _NETLINK_ROUTE = 0
 _NEW_ADDRESS, _GET_ADDRESS = 20, 22  # RTM_NEWADDR, RTM_GETADDR
@@ -19,32 +24,56 @@ _ATTEMPTS = 5
 
 
 class InterfaceAddress(NamedTuple):
-    """An address of an interface, packed, with its prefix length and its broadcast address where one is set."""
+    """An address of an interface, packed, with its prefix length and its broadcast address where one is set.
+
+    ``routed`` are those of its broadcast addresses that the kernel treats as such; None where nobody asked.
+    """
 
     address: bytes
     prefix: int
     broadcast: bytes | None
+    routed: frozenset[bytes] | None = None
 
-    def broadcasts(self) -> set[bytes]:
-        """Return the packed addresses that reach every neighbour: the one set, and the last one of the prefix.
+    def broadcasts(self) -> frozenset[bytes]:
+        """Return the packed addresses that reach every neighbour."""
+        return self.candidates() if self.routed is None else self.routed
 
-        The kernel treats both as broadcast (net/ipv4/fib_frontend.c, fib_add_ifaddr).
+    def candidates(self) -> frozenset[bytes]:
+        """Return what the kernel makes broadcast addresses: the one set, and the last one of the prefix.
+
+        Source: net/ipv4/fib_frontend.c, fib_add_ifaddr.
         """
         found = {self.broadcast} if self.broadcast else set()
         if len(self.address) == 4 and self.prefix < 31:
             last = int.from_bytes(self.address) | (1 << (32 - self.prefix)) - 1
             found.add(last.to_bytes(4))
-        return found
+        return frozenset(found)
 
 
 def addresses() -> list[InterfaceAddress]:
-    """Return the addresses in the network namespace of the calling thread; raises OSError."""
+    """Return the addresses that the network namespace of the calling thread delivers to itself; raises OSError.
+
+    Of the addresses on its interfaces these are the ones with a local route that can be relied on (`local_table`).
+    """
+    listed = _settled(_list_addresses)
+    if not listed:
+        return []
+    table = _settled(local_table.read)
+    return [
+        one._replace(routed=frozenset(filter(table.broadcasts, one.candidates())))
+        for one in listed
+        if table.delivers(one.address)
+    ]
+
+
+def _settled(read: Callable[[], T]) -> T:
+    """Read anew when an address or a route came or went while the kernel listed them."""
     for _ in range(_ATTEMPTS - 1):
         try:
-            return _list_addresses()
-        except InterruptedError:  # an address came or went while the kernel listed them
+            return read()
+        except InterruptedError:
             continue
-    return _list_addresses()
+    return read()
 
 
 def _list_addresses() -> list[InterfaceAddress]:

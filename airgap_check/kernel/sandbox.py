@@ -9,8 +9,11 @@ import errno
 import os
 import re
 import secrets
+import stat
 import time
 from contextlib import suppress
+
+from airgap_check.kernel import procfs
 
 _PREFIX = "airgap-check-selftest-"
 _LEFT_BEHIND = re.compile(rf"{_PREFIX}(\d{{1,10}})-[0-9a-f]{{8}}")
@@ -49,6 +52,29 @@ class Sandbox:
                     time.sleep(0.005)
                     continue
             return
+
+
+def is_anothers(descriptor: int) -> bool:
+    """Tell whether a directory of the hierarchy is the sandbox of another run, which root has at work at this moment.
+
+    The name alone proves nothing: anybody may take it below a directory that was given to him. What he makes is his.
+    A cgroup cannot be renamed. Raises OSError.
+    """
+    name = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+    match = _LEFT_BEHIND.fullmatch(name)
+    if match is None or int(match[1]) == os.getpid():
+        return False
+    made = os.fstat(descriptor)
+    return made.st_uid == 0 and not made.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and _is_roots(int(match[1]))
+
+
+def _is_roots(pid: int) -> bool:
+    """Tell whether a process is there and has no other user than root, not even a saved one (proc_pid_status(5))."""
+    try:
+        uids = procfs.read(pid, "status").partition(b"\nUid:")[2].partition(b"\n")[0].split()
+    except OSError:
+        return False
+    return len(uids) == 4 and set(uids) == {b"0"}
 
 
 def _sweep(directory: str) -> None:

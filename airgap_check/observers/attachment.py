@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from airgap_check.kernel import bpf, btf, cgroup2, procfs
 from airgap_check.kernel.programs import connect, event, held, queue, raw
@@ -16,12 +16,15 @@ from airgap_check.observers.observer import UnobservableError
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airgap_check.kernel.cgroup2 import Root
     from airgap_check.kernel.sieve import Sieve
 
 CONNECTS = frozenset({event.CONNECT4, event.CONNECT6, event.SENDMSG4, event.SENDMSG6})
 _CAPABILITIES = {"CAP_BPF": 39, "CAP_NET_ADMIN": 12}  # include/uapi/linux/capability.h
 _CAP_SYS_ADMIN = 21
+_Answer = TypeVar("_Answer")
 _ALL_USERS = (1 << 32) - 1  # how many uids the initial user namespace maps
 _ALWAYS_BLIND = (
     "packets that this host forwards for others",
@@ -73,7 +76,12 @@ def attach(directory: str | None, sieve: Sieve) -> Attachment:
 def _attach_all(root: Root, tables: Tables, stack: ExitStack, maps: ExitStack) -> Attachment:
     types = _types()
     pids = own_pid_namespace()
-    who = Identity(_start(types), pids, pid_offsets=_numbers(types) if pids else None)
+    who = Identity(
+        _found(btf.start_offsets, types),
+        pids,
+        pid_offsets=_found(btf.pid_offsets, types) if pids else None,
+        executable_offsets=_found(btf.executable_offsets, types),
+    )
     first = connect.attach(tables, root.descriptor, who)
     stack.callback(first.close)
     who = who._replace(
@@ -81,13 +89,20 @@ def _attach_all(root: Root, tables: Tables, stack: ExitStack, maps: ExitStack) -
         command="command" not in first.missing,
         pid="pid" not in first.missing,
         pid_offsets=None if "inner" in first.missing else who.pid_offsets,
+        executable_offsets=None if "executable" in first.missing else who.executable_offsets,
     )
     hooks, blind = set(CONNECTS), [*_ALWAYS_BLIND, *_without(first.missing, who)]
     try:
-        packets = raw.attach(tables, root.descriptor, who)
+        owned = _found(lambda known: known.bit("sock", "sk_kern_sock"), types)
+        packets = raw.attach(tables, root.descriptor, who, owned)
         stack.callback(packets.close)
         hooks.add(event.EGRESS)
         blind.append("what raw and ping sockets send where no route leads, or the firewall refuses it")
+        blind.append("source-routed packets that did not leave, and who sent those that did")
+        if owned is None or "owned" in packets.missing:
+            blind.append("answers of raw sockets that were open before: they look like the kernel's own")
+        if "keeping" in packets.missing:
+            blind.append("who made a raw socket, once many others were made after it")
     except bpf.BpfError as error:
         blind.append(f"what raw, ping and SCTP sockets send ({_reason(error)})")
     try:
@@ -101,7 +116,7 @@ def _attach_all(root: Root, tables: Tables, stack: ExitStack, maps: ExitStack) -
         walk = held.Walk(_there(types))
         maps.callback(walk.close)
     except (OSError, LookupError, ValueError) as error:
-        blind.append(f"who made the raw sockets that were open before, and answers that they send ({_reason(error)})")
+        blind.append(f"who made the raw sockets that were open before ({_reason(error)})")
     if not root.is_whole:
         blind.append("sockets that were made before their process came into the observed cgroup")
     return Attachment(root, tables, stack, maps, frozenset(hooks), walk, who.pid, pids is None, tuple(blind))
@@ -120,16 +135,9 @@ def _there(types: btf.Types | None) -> btf.Types:
     return types
 
 
-def _start(types: btf.Types | None) -> btf.StartOffsets | None:
+def _found(look: Callable[[btf.Types], _Answer], types: btf.Types | None) -> _Answer | None:
     try:
-        return btf.start_offsets(types) if types else None
-    except (LookupError, ValueError):
-        return None
-
-
-def _numbers(types: btf.Types | None) -> btf.PidOffsets | None:
-    try:
-        return btf.pid_offsets(types) if types else None
+        return look(types) if types else None
     except (LookupError, ValueError):
         return None
 
@@ -143,6 +151,8 @@ def _without(missing: dict[str, str], who: Identity) -> list[str]:
         blind.append(f"which process it was, where that is not in our pid namespace{inside}")
     if who.start_offsets is None:
         blind.append("whether a process had the number of an earlier one (the kernel does not tell when it started)")
+    if who.executable_offsets is None:
+        blind.append("whether a process runs another program than when it was seen (the kernel does not tell which)")
     if not who.command:
         blind.append("the names of processes that have ended (CAP_PERFMON is missing)")
     if "replies" in missing:

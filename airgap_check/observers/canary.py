@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 
 class Mode(NamedTuple):
-    """One attempt to make: its name and kind (tcp udp raw ping packet dns), and where it goes.
+    """One attempt to make: its name and kind (tcp udp routed raw ping packet dns), and where it goes.
 
     ``place`` is what stands there: *wire* (somebody answers), *silence* (nobody does), *unreachable* or *prohibit* (a
     route of that kind), *nowhere* (no route).
@@ -63,8 +63,7 @@ class Channel:
     def ask(self, kind: int, flags: int, body: bytes) -> None:
         """Send one request; raises OSError with what the kernel answers."""
         self._socket.send(struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body)
-        number = -struct.unpack_from("=i", self._socket.recv(1 << 16), 16)[0]
-        if number:
+        if number := -struct.unpack_from("=i", self._socket.recv(1 << 16), 16)[0]:
             raise OSError(number, os.strerror(number))
 
     def up(self, index: int) -> None:
@@ -75,9 +74,8 @@ class Channel:
         """Create a veth pair: one end here, the other in the namespace of a descriptor."""
         end = struct.pack("=BxHiII", 0, 0, _VETH, 0, 0)
         peer = end + _attribute(3, b"far\0") + _attribute(1, _MAC["far"]) + _attribute(28, struct.pack("=i", far))
-        kind = _attribute(1, b"veth\0") + _attribute(2, _attribute(1, peer))
-        body = end + _attribute(3, b"near\0") + _attribute(1, _MAC["near"]) + _attribute(18, kind)
-        self.ask(_NEW_LINK, _CREATE, body)
+        kind = _attribute(18, _attribute(1, b"veth\0") + _attribute(2, _attribute(1, peer)))
+        self.ask(_NEW_LINK, _CREATE, end + _attribute(3, b"near\0") + _attribute(1, _MAC["near"]) + kind)
 
     def assign(self, index: int, address: str) -> None:
         """Give an interface an address, usable at once (IFA_F_NODAD)."""
@@ -214,9 +212,7 @@ def attempt(mode: Mode, name: str) -> dict[str, Any]:
 def _connect(end: socket.socket, mode: Mode) -> str:
     number = end.connect_ex((mode.address, mode.port))
     if number == errno.EINPROGRESS:
-        poll = select.poll()
-        poll.register(end, select.POLLOUT)
-        if not poll.poll(1000 * (_SILENCE if mode.place == "silence" else _PATIENCE)):
+        if not select.select((), (end,), (), _SILENCE if mode.place == "silence" else _PATIENCE)[1]:
             return "silence"
         number = end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if number:
@@ -229,6 +225,10 @@ def _send(end: socket.socket, mode: Mode, name: str) -> str:
         device = dict(socket.if_nameindex()).get(_VETH, "lo")
         header = bytes.fromhex("4500001c 00000000 40010000 c0000201") + _pack(mode.address)[1]  # IPv4 (RFC 791)
         end.sendto(header + _ECHO[socket.AF_INET], (device, 0x0800, 0, 0, _MAC["far"]))
+    elif mode.kind == "routed":  # to ourselves by way of the address: a routing header (RFC 8754) leads there first
+        way = bytes.fromhex("0004040101000000") + _pack("::1")[1] + _pack(mode.address)[1]
+        end.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RTHDR, way)
+        end.sendto(b"airgap-check", ("::1", mode.port))
     else:
         data = {"udp": b"airgap-check", "dns": question(name)}.get(mode.kind, _ECHO[end.family])
         end.sendto(data, (mode.address, mode.port))

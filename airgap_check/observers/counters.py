@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from airgap_check.kernel.netns import Namespace
     from airgap_check.observers.observer import Epoch
 
+_UNCOUNTED = "that refuse packets and have no counter for the outgoing ones alone"
 _BLIND = (
     "attempts that end at a prohibit, unreachable or blackhole route, and raw IPv4 sockets without a route",
     "packets that are refused before they are routed or at ingress (prerouting, ingress), and by eBPF or tc",
@@ -103,7 +104,7 @@ class Counters:
         if not counts["namespaces"]:
             status, reasons = "unavailable", reasons or ["no network namespace could be read twice"]
         uncounted = counts["uncounted"]
-        unseen = [f"{uncounted} rules and policies that refuse packets and have no counter"] if uncounted else []
+        unseen = [f"{uncounted} rules and policies {_UNCOUNTED}"] if uncounted else []
         return Evidence(
             kind=self.kind,
             status=status,

@@ -1,7 +1,9 @@
 """Joins the questions that this host asks a name server with the answers that come back to whoever asked.
 
 An answer counts only for a question that was seen to leave: from the server that was asked, to the very port, with the
-same number and name. Answers to multicast questions (mDNS, LLMNR) come from anybody, so they bind no name.
+same number and name, by the way that the question went. That way is a wire; or loopback, to a name server of this very
+host: a container can give itself any other address there. Answers to multicast questions (mDNS, LLMNR) come from
+anybody, so they bind no name.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.evidence import Answer, Question
+from airgap_check.kernel.packet import HOST, OUTGOING
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     from airgap_check.dissect.dns import Asked, Message
     from airgap_check.dissect.packet import Packet
+    from airgap_check.kernel.packet import Frame
     from airgap_check.observers.identity import Identity
     from airgap_check.observers.sightings import Moment, Sightings
 
@@ -31,41 +35,48 @@ PORTS = frozenset(_PROTOCOLS)
 class _Waiting(NamedTuple):
     asked: tuple[Asked, ...]
     keys: tuple[Hashable, ...]
+    interfaces: set[int]  # by which it left: often several, one on top of the other
 
 
 class Dialogue:
-    """The questions and answers of all observed namespaces. ``questions`` and ``answers`` count messages."""
+    """The questions and answers of all observed namespaces. ``questions`` and ``answers`` count messages.
 
-    def __init__(self, sightings: Sightings, identity: Identity) -> None:
+    What is seen in our ``own`` namespace holds for everybody, as those pass through it who ask from behind a bridge.
+    """
+
+    def __init__(self, sightings: Sightings, identity: Identity, own: int) -> None:
         self.questions = self.answers = 0
         self._sightings = sightings
         self._identity = identity
+        self._own = own
         self._waiting: dict[Hashable, _Waiting] = {}
 
-    def hear(self, netns: int, at: Moment, packet: Packet, message: Message) -> None:
+    def hear(self, netns: int, frame: Frame, packet: Packet, message: Message) -> None:
         """Take one message: a question that leaves, or an answer that arrives."""
         if not message.response:
-            self._ask(netns, at, packet, message)
+            self._ask(netns, frame, packet, message)
         elif packet.source_port == 5353:
             self._tell(netns, packet, message)
         elif packet.source_port in PORTS:
-            self._answer(netns, at, packet, message)
+            self._answer(netns, frame, packet, message)
 
-    def _ask(self, netns: int, at: Moment, packet: Packet, message: Message) -> None:
+    def _ask(self, netns: int, frame: Frame, packet: Packet, message: Message) -> None:
         if packet.target_port not in PORTS or not message.questions:
             return
         protocol = _PROTOCOLS[packet.target_port]
         server = b"" if protocol == "llmnr" else packet.target  # multicast: each answers with an address of its own
         place = netns, protocol, packet.source, packet.source_port, server, message.id
         keys = tuple(_key(netns, asked, protocol, packet.target) for asked in message.questions)
-        waiting = _Waiting(message.questions, keys)
-        if self._waiting.get(place) == waiting:
-            return  # sent again, or seen on a second interface
+        known = self._waiting.get(place)
+        if known is not None and known.keys == keys:  # sent again, or seen on a second interface
+            known.interfaces.add(frame.interface)
+            return
         if len(self._waiting) >= _WAITING:
             del self._waiting[next(iter(self._waiting))]
         if protocol != "mdns":  # where every question has the number 0, and is asked again on purpose
-            self._waiting[place] = waiting
+            self._waiting[place] = _Waiting(message.questions, keys, {frame.interface})
         self.questions += 1
+        at = frame.seconds, frame.nanoseconds
         for asked, key in zip(message.questions, keys, strict=True):
             if not self._sightings.again(key, at):
                 self._sightings.add(key, at, self._question(netns, asked, protocol, packet))
@@ -74,19 +85,32 @@ class Dialogue:
         server, name = self._identity.end(netns, packet.target, packet.target_port), printable(asked.name)
         return Question(netns=netns, name=name, type=printable(asked.type), protocol=protocol, server=server)
 
-    def _answer(self, netns: int, at: Moment, packet: Packet, message: Message) -> None:
+    def _answer(self, netns: int, frame: Frame, packet: Packet, message: Message) -> None:
         protocol = _PROTOCOLS[packet.source_port]
         server = b"" if protocol == "llmnr" else packet.source
         place = netns, protocol, packet.target, packet.target_port, server, message.id
         waiting = self._waiting.get(place)
         if waiting is None or waiting.asked != message.questions:
             return
-        del self._waiting[place]
-        self.answers += 1
         for key in waiting.keys:
             self._sightings.answered(key, message.status)
+        if frame.interface not in waiting.interfaces or not self._comes_from_there(netns, frame, packet):
+            return  # maybe not from whom it says: the answer is still to come
+        del self._waiting[place]
+        self.answers += 1
         if protocol == "dns" and message.status == "ok" and message.addresses:
-            self._bind(netns, at, packet.source, message)
+            self._bind(netns, (frame.seconds, frame.nanoseconds), packet.source, message)
+
+    def _comes_from_there(self, netns: int, frame: Frame, packet: Packet) -> bool:
+        """Tell whether an answer came in by a wire, or on loopback from a name server that can only be there.
+
+        On loopback packets are seen on their way out. To give a namespace an address takes root in it: of our own, that
+        is the root of this host.
+        """
+        if frame.kind != OUTGOING:
+            return frame.kind == HOST
+        scope = self._identity.end(netns, packet.source).scope
+        return scope == "loopback" or (scope == "own" and netns == self._own)
 
     def _tell(self, netns: int, packet: Packet, message: Message) -> None:
         """Note that somebody answered a multicast question, which is told to everybody."""
@@ -110,7 +134,7 @@ class Dialogue:
             addresses=tuple(self._identity.end(netns, address) for address in addresses),
             ttl=min(each.ttl for each in given),
             server=str(ip_address(server)),
-            private=True,
+            private=netns != self._own,
             seen="traffic",
         )
         self._sightings.add(key, at, answer)

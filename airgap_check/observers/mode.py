@@ -13,7 +13,8 @@ from airgap_check.kernel.programs.event import CONNECT4, CONNECT6, EGRESS, QUEUE
 class Mode(NamedTuple):
     """A way to fail: what the canary is told (see `canary.Mode`), how it should end, and who can see it.
 
-    ``hook`` is that of the programs; ``on_wire`` is set when a packet leaves that the traffic observer is about.
+    ``hook`` is that of the programs; ``on_wire`` is set when a packet leaves that the traffic observer is about, and
+    ``named`` when whoever sees it can tell the process.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Mode(NamedTuple):
     ending: str
     hook: int
     on_wire: bool = False
+    named: bool = True
 
 
 MODES = (
@@ -37,6 +39,7 @@ MODES = (
     Mode("IPv6", "tcp", "2001:db8::10", 444, "wire", "ECONNREFUSED", CONNECT6, on_wire=True),
     Mode("IPv6, no route", "tcp", "2001:db8:1::1", 443, "nowhere", "ENETUNREACH", CONNECT6),
     Mode("IPv6, UDP unconnected", "udp", "2001:db8::11", 9999, "wire", "sent", SENDMSG6),
+    Mode("source routed", "routed", "2001:db8::13", 9999, "wire", "sent", EGRESS, named=False),
     Mode("raw ICMP", "raw", "192.0.2.14", 0, "wire", "sent", EGRESS, on_wire=True),
     Mode("IPv6, raw ICMP", "raw", "2001:db8::12", 0, "wire", "sent", EGRESS, on_wire=True),
     Mode("ping socket", "ping", "192.0.2.15", 0, "wire", "sent", EGRESS, on_wire=True),

@@ -214,7 +214,7 @@ def _judge(witness: Witness, mode: Mode, fact: Mapping[str, str], pid: int, pids
         return trial("no", "the process that makes the attempts did not get that far in time")
     if pids is None:
         return trial("no", f"not seen ({otherwise})" if otherwise else "not seen")
-    if not witness.names_processes:
+    if not (witness.names_processes and mode.named):
         return trial("skipped" if otherwise else "yes", otherwise)
     if pids == {pid}:
         return trial("skipped", otherwise) if otherwise else trial("yes", process="right")

@@ -19,6 +19,7 @@ from airgap_check.kernel.refusal import Refusals
 from airgap_check.kernel.sock_diag import TIME_WAIT
 from airgap_check.observers.listening_post import Group, Owner, Post, is_loopback
 from airgap_check.observers.observer import UnobservableError
+from airgap_check.observers.program import Clue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -254,7 +255,7 @@ class SockdiagEvents:
                 return
             process = workload = None
             if (owner := group.owner) is not None:
-                process = self._identity.process(owner.pid, 0, b"", owner.uid, owner.at)
+                process = self._identity.process(owner.pid, 0, Clue(), owner.uid, owner.at)
                 workload = self._identity.workload(owner.cgroup) if owner.cgroup else None
             seen = self._groups[group] = _Seen(process, workload, at)
             self._new.append(group)

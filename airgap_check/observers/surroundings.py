@@ -6,9 +6,11 @@ moment later, and now and then for an address that nobody had. In the long run l
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
-from typing import NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.kernel import netns, netns_cookie, rtnetlink
 from airgap_check.kernel.cgroup import Cgroups
@@ -17,18 +19,29 @@ from airgap_check.kernel.owner import Owners
 from airgap_check.kernel.peer import Peer, Peers
 from airgap_check.kernel.refusal import Refusals
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 _SHARE = 50  # looking may take one part in so many
 _SAVINGS = 0.5  # seconds of looking that may be saved up for when many namespaces come at once
 _PAUSE = 1.0  # seconds between two looks for an address alone
 _LINGER = 60.0  # seconds that the addresses of a namespace that has gone still count: its attempts may be read late
 _COOKIES, _ADDRESSES = 1 << 16, 1 << 13  # kept at most; of addresses, in each namespace
+_NEIGHBOURS = 8  # processes that are asked for a namespace
 _NOWHERE = netns.Namespace(0, "process")
 
 
 class _Look(NamedTuple):
+    """What was seen in a namespace; ``since`` is when it was first looked into (0: before we began)."""
+
     cookie: int
     sockets: NamespaceSockets
     at: float
+    since: float
+
+    def is_settled(self) -> bool:
+        """Tell whether it has its addresses: who makes a namespace gives them to it a moment later."""
+        return self.at - self.since >= _PAUSE
 
 
 class Surroundings:
@@ -40,16 +53,28 @@ class Surroundings:
         self._peers: dict[int, Peers] = {}
         self._initial = 0
         self._failures: list[str] = []
-        self._looked = time.monotonic()
+        self._looked = 0.0
         self._credit = _SAVINGS
         self._look_around()
 
-    def inode(self, cookie: int) -> int:
-        """Return the inode of a namespace; 0 when it had gone before anybody looked, or cannot be found."""
+    def inode(self, cookie: int, pids: Iterable[int] = (), at: float = 0.0) -> int:
+        """Return the inode of a namespace; 0 when it had gone before anybody looked, or cannot be found.
+
+        It is looked for with these processes first, as soon as it is heard of: it may be gone a moment later. One that
+        is new is looked into again when something was seen in it (``at``, CLOCK_MONOTONIC in seconds) after that.
+        """
         if cookie and cookie not in self._inodes and self._may_look():
-            self._look_around()
+            self._look_at(cookie, islice(pids, _NEIGHBOURS))
+            if cookie not in self._inodes:
+                self._look_around()
             self._inodes.setdefault(cookie, 0)  # gone, or hidden: looking again would not help
-        return self._inodes.get(cookie, 0)
+        inode = self._inodes.get(cookie, 0)
+        look = self._looks.get(inode)
+        if look is None or look.cookie != cookie or look.is_settled() or look.at >= at:
+            return inode
+        if self._may_look():
+            self._look_at(cookie, islice(pids, _NEIGHBOURS))
+        return inode if self._looks[inode].at >= at else 0
 
     def peer(self, inode: int, packed: bytes) -> Peer:
         """Say what a packed address is as seen from a namespace; for 0 as seen from one without addresses."""
@@ -83,6 +108,33 @@ class Surroundings:
         earned = (time.monotonic() - self._looked) / _SHARE
         return self._credit + earned > 0
 
+    def _look_at(self, cookie: int, pids: Iterator[int]) -> None:
+        """Look into the namespaces of these processes, until one has the cookie."""
+        started = time.monotonic()
+        seen = set()
+        for pid in pids:
+            link = f"/proc/{pid}/ns/net"
+            try:
+                namespace = netns.Namespace(os.stat(link).st_ino, "process", (pid,), ((0, link),))
+                if namespace.inode in seen:
+                    continue
+                seen.add(namespace.inode)  # one that we know has to be looked at again: inodes are given again
+                self._note(namespace, netns.inside(namespace, partial(_look, namespace)), started)
+            except OSError:
+                continue
+            if self._looks[namespace.inode].cookie == cookie:
+                break
+        self._credit -= time.monotonic() - started
+
+    def _note(self, namespace: netns.Namespace, found: tuple[int, NamespaceSockets], at: float) -> None:
+        cookie, sockets = found
+        before = self._looks.get(namespace.inode)
+        since = before.since if before and before.cookie == cookie else at if self._looked else 0.0
+        self._looks[namespace.inode] = _Look(cookie, sockets, at, since)
+        self._peers.clear()
+        if cookie:
+            self._inodes[cookie] = namespace.inode
+
     def _look_around(self) -> None:
         started = time.monotonic()
         self._credit = min(_SAVINGS, self._credit + (started - self._looked) / _SHARE)
@@ -91,15 +143,11 @@ class Surroundings:
         refusals = Refusals()
         for namespace in namespaces:
             try:
-                cookie, sockets = netns.inside(namespace, partial(_look, namespace))
+                self._note(namespace, netns.inside(namespace, partial(_look, namespace)), started)
             except (FileNotFoundError, ProcessLookupError):
                 continue
             except OSError as error:
                 refusals.add("could not look into a network namespace", f"net:[{namespace.inode}] ({error.strerror})")
-                continue
-            self._looks[namespace.inode] = _Look(cookie, sockets, started)
-            if cookie:
-                self._inodes[cookie] = namespace.inode
         self._failures = [*failures, *refusals.sentences()]
         self._forget(started)
         self._looked = time.monotonic()

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from airgap_check.evidence import Evidence
-from airgap_check.kernel import packet
+from airgap_check.kernel import netns, packet
 from airgap_check.observers.lookout import HelloProgram, Lookout
 from airgap_check.observers.observer import UnobservableError
 
@@ -34,6 +34,7 @@ _BLIND = (
     "which process a packet is of",
     "packets that bypass the queueing discipline (PACKET_QDISC_BYPASS) or leave by XDP",
     "names inside a proxy connection, and in connections that had begun before",
+    "answers of name servers that whoever is root in another network namespace forges there",
     "UDP other than DNS and QUIC, and protocols other than TCP, UDP, SCTP and ICMP",
 )
 
@@ -47,6 +48,7 @@ class Traffic:
         """Start to watch; raises UnobservableError when that is possible in none of the namespaces."""
         del epoch  # packets carry the time of the wall clock
         self._identity = identity
+        self._own = netns.own_inode()
         self._lookouts: dict[int, Lookout] = {}
         self._watched: set[int] = set()
         self._aside: set[int] = set()
@@ -151,9 +153,9 @@ class Traffic:
         from airgap_check.observers.wire import Wire
 
         if inode in self._aside:
-            self._test = self._test or Wire(self._identity, _ASIDE)
+            self._test = self._test or Wire(self._identity, _ASIDE, self._own)
             return self._test
-        self._wire = self._wire or Wire(self._identity, FACTS)
+        self._wire = self._wire or Wire(self._identity, FACTS, self._own)
         return self._wire
 
     def _shut(self, lookout: Lookout) -> None:
@@ -165,7 +167,7 @@ class Traffic:
         wire = self._wire
         overflow = wire.sightings.overflow if wire else 0
         counts = wire.counts() if wire else dict.fromkeys(_COUNTED, 0)
-        reasons = list(self._reasons(overflow))
+        reasons = list(self._reasons(overflow, wire.unread if wire else 0))
         watched = len(self._watched - self._aside)
         return Evidence(
             kind=self.kind,
@@ -178,7 +180,7 @@ class Traffic:
             blind=(*_BLIND, f"every network namespace but the {watched} observed", *self._without_program()),
         )
 
-    def _reasons(self, overflow: int) -> Iterator[str]:
+    def _reasons(self, overflow: int, unread: int) -> Iterator[str]:
         """Say in words why not everything was seen that this observer promises."""
         for why, number in Counter(self._unreadable.values()).items():
             yield f"{why} (and {number - 1} more)" if number > 1 else why
@@ -189,6 +191,8 @@ class Traffic:
             yield f"the kernel had no room for {self._ended.drops} packets"
         if overflow:
             yield f"there were more than {FACTS} different facts; {overflow} sightings were not kept"
+        if unread:
+            yield f"{unread} DNS message{'s' if unread > 1 else ''} could not be read"
 
     def _without_program(self) -> Iterator[str]:
         if self._program.missing:

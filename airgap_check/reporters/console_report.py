@@ -71,6 +71,8 @@ def _verdict(console: Console, report: Report) -> None:
 
 def _claim(report: Report) -> str:
     """Say what kind of evidence the verdict rests on, and for an observation, how long it was."""
+    if any(limitation.id == "capture" for limitation in report.limitations):
+        return "captured: only what these files hold was judged"
     if report.claim != "observed":
         return _CLAIMS[report.claim]
     seconds = round((report.window.end - report.window.start).total_seconds())

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from airgap_check.address import PUBLIC
 from airgap_check.allowlist import Decision
-from airgap_check.evidence import Connection, EntryUse
+from airgap_check.evidence import Connection, EntryUse, Listener
 from airgap_check.finding import JudgedConnection
 from airgap_check.selector import selects
 from airgap_check.survey.union import united
@@ -26,6 +28,9 @@ class Egress:
     def __init__(self, inspection: Inspection, policy: Policy, allowlist: Allowlist) -> None:
         """Judge every connection."""
         self._policy, self._allowlist = policy, allowlist
+        self._trusts_callers = policy.file.inbound is not None or not inspection.observed
+        self._knows_listeners = inspection.of("listeners").status == "complete"
+        self._served = {(one.netns, one.protocol, one.local.port) for one in inspection.records(Listener)}
         self.outbound: list[ConnectionView] = []
         self.peers: list[PeerView] = []
         self.judged: list[JudgedConnection] = []
@@ -33,12 +38,14 @@ class Egress:
         self.owner_unknown = 0
         for use in inspection.records(EntryUse):
             self.uses[use.entry] += use.count
-        for connection in united(inspection.records(Connection)):
+        for connection in united(inspection.records(Connection), lambda one: allowlist.decide(one).allowed):
             self._judge(connection)
 
     def _judge(self, connection: Connection) -> None:
         remote = self._allowlist.scoped(connection.remote)
         terms = self._policy.terms
+        if connection.direction == "inbound" and remote.scope in PUBLIC and not self._is_caller(connection):
+            connection = replace(connection, direction="unknown")
         if connection.direction == "inbound":
             decision = self._allowlist.peer(connection)
             self.peers.append(PeerView(policy=terms, record=connection, remote=remote, allowed=decision.allowed))
@@ -48,6 +55,21 @@ class Egress:
                 ConnectionView(policy=terms, record=connection, remote=remote, allowed=decision.allowed)
             )
         self.judged.append(JudgedConnection(record=connection, allowed=decision.allowed, by=decision.by))
+
+    def _is_caller(self, connection: Connection) -> bool:
+        """Tell whether a public peer may be left unjudged because it was he who called.
+
+        A snapshot has no more than ports to tell by. Who observes, where the policy does not say who may call, wants to
+        see that he did: that he spoke first can be staged, and so can the datagram socket of a server; what remains is
+        a TCP connection to a port that somebody listens on, from one that callers have.
+        """
+        if self._trusts_callers:
+            return True
+        if connection.seen == "attempts" or connection.protocol != "tcp":
+            return False
+        served = (connection.netns, "tcp", connection.local.port) in self._served or not self._knows_listeners
+        # The port of a caller is left out of the record of a socket, but for one that only services have.
+        return served and (connection.seen != "sockets" or not connection.remote.port)
 
     def _outbound(self, connection: Connection, remote: Endpoint) -> Decision:
         decision = self._allowlist.connection(connection)

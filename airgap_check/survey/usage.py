@@ -48,12 +48,16 @@ def entries(
 def _unused(entry: Entry, inspection: Inspection) -> Literal["no", "unknown", "unseen"]:
     """Tell what it means that nothing was seen to need an entry.
 
-    Datagrams from sockets without a peer are for nobody to see but for who observes every attempt.
+    Datagrams from sockets without a peer are for nobody to see but for who observes every attempt, and the kernel may
+    have let approved ones pass without having room to count them.
     """
     sockets = inspection.of("sockets")
     if sockets.status != "complete":
         return "unknown"
-    if inspection.of("attempts").status == "complete":
+    attempts = inspection.of("attempts")
+    if attempts.counts.get("uses_uncounted"):
+        return "unknown"
+    if attempts.status == "complete":
         return "no"
     return "unseen" if entry.protocol in {"udp", "any"} and sockets.counts.get("unconnected_udp") else "no"
 

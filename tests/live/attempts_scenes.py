@@ -280,6 +280,50 @@ def gone() -> dict[str, Any]:
         return told(stage.observer.finish(), actor=actor.told)
 
 
+def moved() -> dict[str, Any]:
+    """Read what was seen when its cgroup has gone, and the process has gone back to the unit."""
+    with Stage() as stage:
+        sub = f"{stage.unit}/sub"
+        acts = (
+            f'os.mkdir("{sub}"); open("{sub}/cgroup.procs", "w").write("0"); tcp("203.0.113.1")\n'
+            f'open("{stage.unit}/cgroup.procs", "w").write("0"); os.rmdir("{sub}")\n'
+        )
+        with stage.acting(acts) as actor:
+            pass
+        return told(stage.observer.finish(), actor=actor)
+
+
+def became() -> dict[str, Any]:
+    """Read what was seen when its process has become another program."""
+    acts = 'tcp("203.0.113.1"); print(json.dumps({"pid": os.getpid()}), flush=True); os.execvp("cat", ["cat"])\n'
+    with Stage() as stage:
+        actor = Actor(stage.unit, acts)
+        until = time.monotonic() + 10
+        while Path(f"/proc/{actor.told['pid']}/comm").read_text() != "cat\n":
+            assert time.monotonic() < until
+        stage.observer.drain()
+        actor.end()
+        return told(stage.observer.finish())
+
+
+def anothers_test() -> dict[str, Any]:
+    """Let another run of ours test itself below the cgroup that we observe."""
+    with Stage() as stage, subprocess.Popen(["sleep", "60"]) as run:
+        try:
+            cgroup = stage.cgroup / f"airgap-check-selftest-{run.pid}-0123abcd"
+            cgroup.mkdir(0o700)
+            actor = Actor(cgroup, 'tcp("203.0.113.1")\n')
+            stage.observer.drain()
+            actor.end()
+            run.kill()
+            run.wait()
+            with stage.acting('tcp("203.0.113.2")\n'):
+                pass
+            return told(stage.observer.finish())
+        finally:
+            run.kill()
+
+
 def aside() -> dict[str, Any]:
     with Stage() as stage:
         apart = stage.cgroup / "apart"

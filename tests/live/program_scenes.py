@@ -41,7 +41,12 @@ class Watch(NamedTuple):
 
 def identity() -> Identity:
     types = btf.read()
-    return Identity(btf.start_offsets(types), own_pid_namespace(), pid_offsets=btf.pid_offsets(types))
+    return Identity(
+        btf.start_offsets(types),
+        own_pid_namespace(),
+        pid_offsets=btf.pid_offsets(types),
+        executable_offsets=btf.executable_offsets(types),
+    )
 
 
 @contextmanager

@@ -155,6 +155,35 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as made:
         made.sendto(packet(17, "203.0.113.23", UDP), ("out", ethertype, 0, 0, b"\\xff" * 6))
         made.sendto(packet(17, "203.0.113.23", UDP), ("lo", ethertype, 0, 0, b"\\xff" * 6))
 """
+ROUTED = """
+def way(kind, *hops):  # an IPv4 option with the way to go (RFC 791)
+    return bytes((kind, 3 + 4 * len(hops), 4)) + b"".join(map(socket.inet_aton, hops))
+def way6(*hops):  # an IPv6 header with it (RFC 8754)
+    head = bytes((0, 2 * len(hops), 4, len(hops) - 1, len(hops) - 1, 0, 0, 0))
+    return head + b"".join(socket.inet_pton(six, hop) for hop in hops)
+def begin(family, where, options):
+    with socket.socket(family, socket.SOCK_STREAM) as made:
+        made.setblocking(False)
+        for option in options:
+            made.setsockopt(*option)
+        made.connect_ex((where, 443))
+nothing, stamps = bytes((1,)), bytes((68, 12, 5, 0)) + bytes(8)
+for number, options in enumerate((
+    way(131, "203.0.113.30"), nothing * 20 + way(131, "203.0.113.31"), stamps + way(131, "203.0.113.32"),
+    way(137, "203.0.113.33"), nothing * 33 + way(131, "203.0.113.34"), nothing * 40, stamps, b"",
+)):
+    for kind, protocol in ((socket.SOCK_DGRAM, 17), (RAW, 17), (RAW, 1)):
+        send(four, kind, protocol, UDP, ("127.0.0.1", 53), [(0, 4, options)])
+        send(four, kind, protocol, UDP, ("203.0.113." + str(40 + number), 53), [(0, 4, options)])
+    begin(four, "127.0.0.1", [(0, 4, options)])
+beyond = bytes((0, 0, 1, 4, 0, 0, 0, 0))
+for number, chosen in enumerate(((57,), (57, 54), (57, 59), (55, 57), (59,))):
+    way_there = way6("::1", "2001:db8::4" + str(number))
+    options = [(41, option, way_there if option == 57 else beyond) for option in chosen]
+    for kind, protocol in ((socket.SOCK_DGRAM, 17), (RAW, 17), (RAW, 58)):
+        send(six, kind, protocol, UDP, ("::1", 53), options)
+    begin(six, "::1", options)
+"""
 HOLD = """
 held = [socket.socket(family, kind) for family in (2, 10) for kind in (1, 2)]
 held[0].bind(("0.0.0.0", 7100))

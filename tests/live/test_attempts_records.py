@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airgap_check.fact import GONE
 from tests.live.lab import _new_cgroup, _remove_cgroup
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def test_every_way_to_reach_out_is_one_fact_with_its_count_and_owner(way: tuple[
     assert all(record["age"] >= 0 for record in records)
     assert any(record["age"] > 0 for record in records)
     assert (scene["lost"], scene["counts"]["distinct"], scene["counts"]["own"]) == (0, len(EXPECTED), 0)
-    assert (scene["fresh"], scene["again"]) == (len(EXPECTED), 0)
+    # The UDP socket that connects is told twice: when it connects, and when it has sent.
+    assert (scene["fresh"], scene["again"]) == (len(EXPECTED) + 1, 0)
 
 
 def test_a_sub_tree_is_named_and_never_said_to_be_everything() -> None:
@@ -120,7 +122,25 @@ def test_what_had_gone_before_it_was_read_is_seen_all_the_same() -> None:
     assert record["to"] == "tcp 203.0.113.1 443"
     assert (record["pid"], record["executable"]) == (scene["actor"]["pid"], None)
     assert record["name"].startswith("python")
-    assert (record["netns"], record["workload"]) == (0, None)
+    assert (record["netns"], record["workload"]) == (0, GONE.id)
+
+
+def test_who_comes_back_from_a_cgroup_that_went_is_of_his_unit() -> None:
+    (record,) = play("moved")["records"]
+    assert (record["to"], record["workload"]) == ("tcp 203.0.113.1 443", "made.service")
+
+
+def test_the_program_that_it_became_is_not_the_one_that_attempted() -> None:
+    (record,) = play("became")["records"]
+    assert record["to"] == "tcp 203.0.113.1 443"
+    assert record["name"].startswith("python")
+    assert record["executable"] is None
+
+
+def test_the_self_test_of_another_run_is_no_finding() -> None:
+    scene = play("anothers_test")
+    assert [record["to"] for record in scene["records"]] == ["tcp 203.0.113.2 443"]
+    assert scene["counts"]["self_test"] == 1
 
 
 def test_our_own_trials_are_kept_apart() -> None:

@@ -143,7 +143,7 @@ def test_with_fewer_rights_less_is_said_or_nothing_at_all() -> None:
     assert play("with_rights", "bpf", "net_admin", "perfmon") == {"links": 6, "missing": {}}
     poorer = play("with_rights", "bpf", "net_admin")
     assert poorer["links"] == 6
-    assert poorer["missing"].keys() == {"command", "started", "inner"}
+    assert poorer["missing"].keys() == {"command", "started", "executable", "inner"}
     assert all("CAP_PERFMON" in reason for reason in poorer["missing"].values())
     assert play("with_rights", "net_raw") == {"error": errno.EPERM}
     assert play("with_rights", "bpf") == {"error": errno.EPERM}
@@ -178,6 +178,24 @@ def test_a_process_of_an_outer_pid_namespace_is_not_guessed() -> None:
     assert command.startswith("python")
 
 
+def test_only_what_the_kernel_sends_from_its_own_sockets_is_housekeeping() -> None:
+    scene = play("own_and_others", module="packet_scenes")
+    assert scene["kernel"] == [[58, event.HOUSEKEEPING]], "what looks for neighbours and groups"
+    assert scene["user"] == [[1, 0], [6, 0]], "an answer and a reset of a raw socket that nobody knows the maker of"
+    assert scene["without types"] == [[1, event.HOUSEKEEPING], [6, event.HOUSEKEEPING]]
+
+
+def test_many_sockets_do_not_push_out_who_made_another() -> None:
+    scene = play("crowded", "20000", module="packet_scenes")
+    assert scene["seen"] == [[scene["pid"], 0]]
+
+
+def test_an_event_tells_the_program_that_ran_then_not_the_one_that_came_after() -> None:
+    scene = play("replaced", module="packet_scenes")
+    assert scene["seen"] == [scene["before"], scene["after"]], "each program is told by itself, and counted so"
+    assert scene["times"] == [1, 1]
+
+
 TWINS = pytest.mark.skipif(not build.available(), reason="needs clang and the headers of libbpf")
 
 
@@ -199,7 +217,11 @@ def test_what_sends_packets_is_seen_as_the_twins_in_c_see_it(own_pids: bool) -> 
     for side in ("events", "repeats", "uses", "lost"):
         assert compared["raw"]["ours"][side] == compared["raw"]["theirs"][side]
         assert compared["queue"]["ours"][side] == compared["queue"]["theirs"][side]
-        assert side != "events" or not any(", pid=0," in each for each in compared["raw"]["ours"][side])
+    events = compared["raw"]["ours"]["events"]
+    routed = [each for each in events if f"flags={event.SOURCE_ROUTED}," in each]
+    nameless = {each for each in events if ", pid=0," in each}
+    assert nameless == {each for each in routed if "type=3" not in each}, "of TCP and UDP no maker is remembered"
+    assert len(nameless) == 5 * 3 + 4 * 2, "each way to name a route, of each socket that connects or sends"
     assert len(compared["raw"]["ours"]["events"]) > 15
     assert len(compared["queue"]["ours"]["events"]) > 15
     assert compared["raw"]["ours"]["uses"]

@@ -53,6 +53,8 @@ for line in sys.stdin:
     elif order["kind"] == "datagrams":
         with socket.socket(family, socket.SOCK_DGRAM) as datagrams:
             datagrams.settimeout(5)
+            if order.get("fragments"):
+                datagrams.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER, IP_PMTUDISC_DONT
             for piece in order["pieces"]:
                 datagrams.sendto(bytes.fromhex(piece), place)
             if order.get("answer"):
@@ -286,6 +288,34 @@ def test_questions_and_answers_are_joined_over_udp_and_tcp(lab: Lab, observer: T
     }
 
 
+def test_a_question_that_is_hidden_from_us_and_not_from_its_server_is_no_clean_result(
+    lab: Lab, observer: Traffic
+) -> None:
+    odd, question = asked("odd.example.com"), asked("after.example.com")
+    segment = b"".join(len(each).to_bytes(2, "big") + each for each in (odd[:2] + b"\x30" + odd[3:], question))
+    long = asked("a-name-that-is-longer-than-a-fragment." * 2 + "example.com")
+    answer(lab, lab.far, (RESOLVER, 53, "tcp", b""))
+    lab.near.ip(f"route replace {SILENT} via {FAR} mtu 68")
+    send(
+        lab.near,
+        order("stream", RESOLVER, 53, segment),
+        order("stream", RESOLVER, 53, segment[:9]),
+        order("datagrams", SILENT, 53, long, fragments=True),
+    )
+    evidence = observer.finish()
+    assert [fact.name for fact in evidence.of(Question)] == ["after.example.com"]
+    assert (evidence.status, evidence.reason) == ("partial", "3 DNS messages could not be read")
+
+
+def test_what_is_answered_on_loopback_binds_only_if_its_server_can_only_be_there(lab: Lab, observer: Traffic) -> None:
+    lab.near.ip("addr add 10.20.0.99/32 dev lo")
+    answer(lab, lab.near, ("10.20.0.99", 53, "udp", answered("forged.example.com", "10.20.0.5")))
+    send(lab.near, order("datagrams", "10.20.0.99", 53, asked("forged.example.com"), answer=True))
+    evidence = finish(observer)
+    assert [fact.status for fact in evidence.of(Question)] == ["ok"]
+    assert list(evidence.of(Answer)) == []
+
+
 def test_questions_to_everybody_are_seen(lab: Lab, observer: Traffic) -> None:
     lab.near.ip("route add 224.0.0.0/4 dev eth0")
     send(
@@ -372,6 +402,27 @@ def test_what_a_container_sends_counts_once_though_it_passes_two_interfaces(lab:
 
 
 PYTHON_WAIT = (sys.executable, "-I", "-S", "-c", "print('ready', flush=True); input()")
+
+
+def test_what_a_container_is_answered_through_our_own_namespace_binds_everybody(lab: Lab) -> None:
+    answer(lab, lab.far, (RESOLVER, 53, "udp", answered("db.example.com", "10.20.0.5")))
+    lab.far.ip("route add 172.17.0.0/16 via 10.99.0.2")
+    running = lab.near.run(["unshare", "--net", PYTHON_WAIT[0], *PYTHON_WAIT[1:]])
+    running.expect("ready")
+    lab.wire_container(running.pid)
+    watching = Traffic([namespace(lab.near)], EPOCH, ANYWHERE)
+    watching._own = namespace(lab.near).inode
+    try:
+        script = order("datagrams", RESOLVER, 53, asked("db.example.com"), answer=True)
+        lab.near.check(
+            ["nsenter", "--target", str(running.pid), "--net", sys.executable, "-I", "-S", "-c", SENDER],
+            stdin=json.dumps(script) + "\n",
+        )
+        evidence = finish(watching)
+    finally:
+        watching.close()
+    (told,) = evidence.of(Answer)
+    assert ([end.address for end in told.addresses], told.private) == (["10.20.0.5"], False)
 
 
 def test_an_interface_that_comes_later_and_a_bridge_are_watched_too(lab: Lab, observer: Traffic) -> None:

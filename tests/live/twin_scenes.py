@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from airgap_check.kernel import bpf, btf
 from airgap_check.kernel.btf import FUNCTION, TYPEDEF, Types
-from airgap_check.kernel.programs import connect, event, held, queue, raw
+from airgap_check.kernel.programs import connect, held, makers, queue, raw
 from airgap_check.kernel.programs.connect import Attached
 from airgap_check.kernel.sieve import Sieve
 from tests.live import attempts_generator as generator
 from tests.live.program_ground import Ground
 from tests.live.program_scenes import Watch, identity, watching
-from tests.live.program_scripts import CONVERSATION, FROM_PORTS, INNER, ODD, within
+from tests.live.program_scripts import CONVERSATION, FROM_PORTS, INNER, ODD, ROUTED, within
 from tests.live.twin import build
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ FIELDS = {  # of the kernel's structures, by the names that the twins have for t
     "SKB_NETWORK_HEADER": ("sk_buff", "network_header"), "SKB_PROTOCOL": ("sk_buff", "protocol"),
     "SKB_DATA": ("sk_buff", "data"), "SKB_LEN": ("sk_buff", "len"), "SKB_DATA_LEN": ("sk_buff", "data_len"),
     "DEVICE_FLAGS": ("net_device", "flags"), "DEVICE_IFINDEX": ("net_device", "ifindex"),
-    "DEVICE_TYPE": ("net_device", "type"),
+    "DEVICE_TYPE": ("net_device", "type"), "TASK_MM": ("task_struct", "mm"), "MM_EXE_FILE": ("mm_struct", "exe_file"),
+    "FILE_INODE": ("file", "f_inode"), "INODE_NUMBER": ("inode", "i_ino"), "INODE_FILESYSTEM": ("inode", "i_sb"),
+    "FILESYSTEM_DEVICE": ("super_block", "s_dev"),
 }  # fmt: skip
 
 
@@ -62,6 +64,8 @@ def settings(who: Identity, types: Types) -> tuple[tuple[str, int], ...]:
     starts, namespace = who.start_offsets, who.pid_namespace
     fields = {name: types.offset(*path) for name, path in FIELDS.items()}
     fields |= {"GROUP_LEADER": starts.group_leader, "START_BOOTTIME": starts.start_boottime}
+    own = types.bit("sock", "sk_kern_sock")
+    fields |= {"KERNEL_OWN_BYTE": own.byte, "KERNEL_OWN_MASK": own.mask}
     fields |= {"UPID_SIZE": types.size("upid")}
     fields |= {"PID_INODE": namespace.inode} if namespace else {}
     return tuple(fields.items())
@@ -87,10 +91,14 @@ def connect_twin(tables: Tables, cgroup: int, who: Identity, types: Types) -> At
 
 
 def raw_twin(tables: Tables, cgroup: int, who: Identity, types: Types) -> Attached:
-    with bpf.Map(bpf.LRU_HASH, 8, event.SIZE, 1 << 14) as makers:
-        code = build.programs(build.compile_twin("raw", settings(who, types)), maps_of(tables, makers=makers))
+    with makers.with_sockets().table as kept:
+        code = build.programs(build.compile_twin("raw", settings(who, types)), maps_of(tables, makers=kept))
         making = link(bpf.CGROUP_SOCK, code["making"], cgroup, bpf.SOCK_CREATE)
         return Attached((making, link(bpf.CGROUP_SKB, code["egress"], cgroup, bpf.SKB_EGRESS)), {})
+
+
+def raw_ours(tables: Tables, cgroup: int, who: Identity, types: Types) -> Attached:
+    return raw.attach(tables, cgroup, who, types.bit("sock", "sk_kern_sock"))
 
 
 def queue_ours(tables: Tables, cgroup: int, who: Identity, types: Types) -> Attached:
@@ -130,12 +138,12 @@ def connects(count: str) -> dict[str, Any]:
 def packets() -> dict[str, Any]:
     """Send from sockets that need no connect(2): raw, ping and packet sockets, in our pid namespace and inside it."""
     who, types = identity(), btf.read()
-    script = ODD + within(ODD)
+    script = ODD + ROUTED + within(ODD)
     with Ground() as ground:
         return {
             name: _compare(ground, who, ours, partial(theirs, types=types), lambda: ground.script(script))
             for name, ours, theirs in (
-                ("raw", raw.attach, raw_twin),
+                ("raw", partial(raw_ours, types=types), raw_twin),
                 ("queue", partial(queue_ours, types=types), queue_twin),
             )
         }

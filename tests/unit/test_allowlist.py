@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -34,6 +35,12 @@ def test_an_entry_allows_its_addresses_ports_and_protocol_and_nothing_beside_the
     assert allow.connection(connection("10.20.0.16", 5432)).allowed == "no"
     assert allow.connection(connection("10.20.0.15", 6441)).allowed == "no"
     assert allow.connection(connection("10.20.0.15", 5432, protocol="udp")).allowed == "no"
+
+
+def test_an_entry_that_expires_while_we_watch_allows_until_then() -> None:
+    allow = allowlist({"cidr": "10.0.0.9/32", "expires": "2026-11-20"})
+    assert allow.connection(connection("10.0.0.9", last=STARTED)).allowed == "yes"
+    assert allow.connection(connection("10.0.0.9", last=STARTED + timedelta(days=1))).allowed == "no"
 
 
 def test_an_expired_entry_no_longer_allows_and_its_last_day_still_does() -> None:
@@ -278,3 +285,54 @@ def test_near_misses_say_why_an_entry_that_holds_the_address_does_not_allow_it()
     assert set(misses) == {"entry 0", "entry 1", "entry 2"}
     assert "ports 25" in misses["entry 0"]
     assert "expired" in misses["entry 1"]
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "expected"),
+    [
+        ("10.0.0.9", 443, "yes"),
+        ("10.0.0.9", 0, "yes"),
+        ("10.0.0.9", 9, "yes"),
+        ("10.0.0.9", 53, "yes"),
+        ("10.0.0.9", 65535, "yes"),
+        ("10.0.0.9", 444, "no"),
+        ("10.0.0.8", 443, "no"),
+        ("10.0.0.8", 9, "no"),
+        ("93.184.216.34", 443, "no"),
+    ],
+)
+def test_a_socket_connected_to_sort_addresses_needs_an_entry_for_the_address_alone(
+    address: str, port: int, expected: str
+) -> None:
+    allowed = allowlist({"cidr": ["10.0.0.9/32", "93.184.216.0/24"], "ports": [443], "protocol": "tcp"})
+    sorting = connection(address, port, protocol="udp", state="connect", seen="attempts")
+    assert allowed.connection(sorting).allowed == expected
+    assert allowed.connection(msgspec.structs.replace(sorting, state="attempt")).allowed == "no"
+
+
+def test_a_socket_connected_to_sort_addresses_is_approved_in_public_only_by_an_entry_that_says_so() -> None:
+    allowed = allowlist({"name": "partner", "cidr": "93.184.216.34/32", "ports": [443], "public": True})
+    sorting = connection("93.184.216.34", 9, protocol="udp", state="connect", seen="attempts")
+    assert allowed.connection(sorting) == ("yes", "partner")
+
+
+@pytest.mark.parametrize(
+    ("address", "changes", "expected"),
+    [
+        ("10.0.0.9", {}, "unknown"),
+        ("169.254.7.7", {}, "unknown"),
+        ("10.0.0.1", {}, "yes"),
+        ("93.184.216.34", {}, "no"),
+        ("169.254.169.254", {}, "no"),
+        ("224.0.0.251", {}, "no"),
+        ("10.0.0.9", {"protocol": "raw"}, "no"),
+        ("10.0.0.9", {"protocol": "packet"}, "no"),
+        ("10.0.0.9", {"netns": 1}, "no"),
+        ("10.0.0.9", {"seen": "capture"}, "no"),
+    ],
+)
+def test_a_namespace_that_had_gone_may_have_had_the_address_itself_unless_it_is_public(
+    address: str, changes: dict[str, Any], expected: str
+) -> None:
+    attempt = connection(address, 443, **{"netns": 0, "state": "attempt", "seen": "attempts", **changes})
+    assert allowlist({"cidr": "10.0.0.1/32"}).connection(attempt).allowed == expected

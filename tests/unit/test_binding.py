@@ -53,6 +53,13 @@ def test_only_name_servers_of_this_host_bind() -> None:
     assert not led(observed(), resolvers=())
 
 
+def test_a_name_server_on_loopback_binds_where_it_is_used() -> None:
+    stub = Resolver(netns=1, address="127.0.0.53", scope="loopback", source="/etc/resolv.conf")
+    for netns in (1, 7):
+        answer = observed(netns=netns, server="127.0.0.53", private=True)
+        assert led(answer, netns=netns, resolvers=(stub,)) is (netns == 1)
+
+
 def test_in_a_capture_every_server_binds_everybody() -> None:
     assert led(observed(seen="capture", server="10.66.6.6"), resolvers=(), netns=0)
 

@@ -54,7 +54,7 @@ def test_a_field_of_the_view_stands_before_one_of_the_record() -> None:
 def test_a_closed_vocabulary_is_known_and_an_open_one_is_not() -> None:
     known = fields(ConnectionView)
     assert known["protocol"].choices == ("tcp", "udp", "raw", "packet", "icmp")
-    assert known["workload.kind"].choices == ("unit", "container", "cgroup")
+    assert known["workload.kind"].choices == ("unit", "container", "cgroup", "unknown")
     assert known["process.name"].choices == ()
 
 

@@ -42,6 +42,7 @@ _MAPPED = int.from_bytes(b"\0\0\xff\xff", sys.byteorder, signed=True)  # what st
 _FEATURES = {
     "command": "the name of the command is not told (that takes CAP_PERFMON)",
     "started": "the start of a process is not told (that takes CAP_PERFMON), so a pid used again is not noticed",
+    "executable": "the program is not told (that takes CAP_PERFMON), so one that took its place is not noticed",
     "inner": "processes of pid namespaces inside ours are not told (that takes CAP_PERFMON), so they are not named",
     "pid": "processes are not told in our own pid namespace (that takes Linux 6.10), so none is named",
     "replies": "who spoke first is not told (that takes Linux 5.2), so answers of UDP servers look like attempts",
@@ -115,11 +116,12 @@ def attach(table: Tables, cgroup: int, who: Identity) -> Attached:
 def _possible(table: Tables, who: Identity) -> tuple[Identity, dict[str, str]]:
     """Find out what of an identity the kernel lets these programs ask, each thing by itself."""
     missing: dict[str, str] = {}
-    bare = who._replace(start_offsets=None, command=False, pid=False, pid_offsets=None)
+    bare = who._replace(start_offsets=None, command=False, pid=False, pid_offsets=None, executable_offsets=None)
     _try(table, bare)
     for feature, fields, without in (
         ("command", ("command",), {"command": False}),
         ("started", ("start_offsets",), {"start_offsets": None}),
+        ("executable", ("executable_offsets",), {"executable_offsets": None}),
         ("inner", ("pid", "pid_offsets"), {"pid_offsets": None}),
         ("pid", ("pid", "pid_offsets"), {"pid": False}),  # by another way, where "inner" is missing
     ):

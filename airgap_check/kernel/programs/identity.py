@@ -27,7 +27,7 @@ from airgap_check.kernel.assembler import (
 from airgap_check.kernel.programs import event
 
 if TYPE_CHECKING:
-    from airgap_check.kernel.btf import PidOffsets, StartOffsets
+    from airgap_check.kernel.btf import ExecutableOffsets, PidOffsets, StartOffsets
 
 _INITIAL = 0xEFFFFFFC  # PROC_PID_INIT_INO: the inode of the initial pid namespace, include/linux/proc_ns.h
 _DEEPEST = 32  # MAX_PID_NS_LEVEL, include/linux/pid_namespace.h
@@ -47,6 +47,7 @@ class Identity(NamedTuple):
     ``start_offsets`` lead from a task to the start of its process; None leaves the start out. ``pid_namespace`` is ours
     when it is not the initial one, whose pids the kernel has at hand. ``pid_offsets`` lead from a task to its numbers
     in all its namespaces; without them a process is known in our pid namespace itself, and in none inside it.
+    ``executable_offsets`` lead from a task to the program that it runs; None leaves that out.
     """
 
     start_offsets: StartOffsets | None = None
@@ -54,6 +55,7 @@ class Identity(NamedTuple):
     command: bool = True
     pid: bool = True
     pid_offsets: PidOffsets | None = None
+    executable_offsets: ExecutableOffsets | None = None
 
 
 def own_pid_namespace() -> PidNamespace | None:
@@ -65,19 +67,21 @@ def own_pid_namespace() -> PidNamespace | None:
 
 
 def write_key(code: Assembler, identity: Identity, at: int, process: int, keep: Register) -> None:
-    """Write the start of the process, and as 64 bits at ``process`` the pid of the initial namespace.
+    """Write the start of the process and its program, and as 64 bits at ``process`` the pid of the initial namespace.
 
     ``at`` is where on the stack the event stands; ``keep`` will hold pid and thread of the initial namespace.
     """
     code.call(Helper.GET_CURRENT_PID_TGID).move(keep, R0)
     code.shift_right(R0, 32).store(DOUBLE, FRAME, process, R0)
-    if identity.start_offsets is None:
-        code.store(DOUBLE, FRAME, at + event.STARTED, 0)
-        return
-    code.call(Helper.GET_CURRENT_TASK_BTF)
-    code.load(DOUBLE, R1, R0, identity.start_offsets.group_leader)
-    code.load(DOUBLE, R1, R1, identity.start_offsets.start_boottime)
-    code.store(DOUBLE, FRAME, at + event.STARTED, R1)
+    for place in (event.STARTED, event.EXECUTABLE, event.DEVICE):
+        code.store(DOUBLE, FRAME, at + place, 0)
+    if identity.start_offsets is not None:
+        code.call(Helper.GET_CURRENT_TASK_BTF)
+        code.load(DOUBLE, R1, R0, identity.start_offsets.group_leader)
+        code.load(DOUBLE, R1, R1, identity.start_offsets.start_boottime)
+        code.store(DOUBLE, FRAME, at + event.STARTED, R1)
+    if identity.executable_offsets is not None:
+        _write_executable(code, identity.executable_offsets, at)
 
 
 def write_rest(code: Assembler, identity: Identity, at: int, kept: Register) -> None:
@@ -88,6 +92,16 @@ def write_rest(code: Assembler, identity: Identity, at: int, kept: Register) -> 
         code.point(R1, at + event.COMMAND).move(R2, 16).call(Helper.GET_CURRENT_COMM)
     else:
         code.store(DOUBLE, FRAME, at + event.COMMAND, 0).store(DOUBLE, FRAME, at + event.COMMAND + 8, 0)
+
+
+def _write_executable(code: Assembler, offsets: ExecutableOffsets, at: int) -> None:
+    """Write the inode and the device of the program that the current process runs; 0 where it runs none."""
+    code.call(Helper.GET_CURRENT_TASK_BTF).move(R1, R0)
+    for step in (offsets.memory, offsets.file, offsets.inode):
+        code.load(DOUBLE, R1, R1, step).jump_if(R1, "==", 0, "no executable")
+    code.load(DOUBLE, R2, R1, offsets.number).store(DOUBLE, FRAME, at + event.EXECUTABLE, R2)
+    code.load(DOUBLE, R1, R1, offsets.filesystem).jump_if(R1, "==", 0, "no executable")
+    code.load(WORD, R2, R1, offsets.device).store(WORD, FRAME, at + event.DEVICE, R2).label("no executable")
 
 
 def _write_pid(code: Assembler, identity: Identity, at: int, kept: Register) -> None:

@@ -1,13 +1,12 @@
-"""The programs that see what raw, ping and other odd sockets send: packets, as these sockets need no connect(2).
+"""The program that sees what raw, ping and other odd sockets send: packets, as these sockets need no connect(2).
 
-Who made a socket is remembered when it is made, since a packet may leave when nobody is at work. TCP and UDP pass at
-once: `connect` sees them. Source: include/uapi/linux/bpf.h (bpf_sock, __sk_buff), RFC 791, RFC 8200.
+Packets of TCP and UDP pass at once, as `connect` has seen where they go, unless a header of their own sends them
+elsewhere. Source: include/uapi/linux/bpf.h (bpf_sock, __sk_buff).
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from airgap_check.kernel import bpf
@@ -29,123 +28,128 @@ from airgap_check.kernel.assembler import (
     Assembler,
     Helper,
 )  # fmt: skip
-from airgap_check.kernel.programs import event, identity, tables
+from airgap_check.kernel.programs import event, header, housekeeping, makers, tables
 from airgap_check.kernel.programs.connect import Attached
+from airgap_check.kernel.programs.makers import leave_common, write_maker
 from airgap_check.kernel.programs.sift import increment, lookup, update
 from airgap_check.kernel.sieve import EVERYTHING
 
 if TYPE_CHECKING:
-    from airgap_check.kernel.assembler import Register
+    from airgap_check.kernel.btf import Bit
     from airgap_check.kernel.programs.identity import Identity
+    from airgap_check.kernel.programs.makers import Makers
     from airgap_check.kernel.programs.tables import Tables
 
-HOUSEKEEPING = 2  # a flag: nobody is known to have made the socket, and the kernel sends such messages by itself
+HOUSEKEEPING = event.HOUSEKEEPING
 
-_MAKERS = 1 << 14  # sockets that are remembered
-_TYPE, _PROTOCOL = 8, 12  # struct bpf_sock
-_ETHERTYPE, _FAMILY, _SOCKET = 16, 88, 168  # struct __sk_buff
-_SOCK_RAW, _TCP, _UDP, _MPTCP = 3, 6, 17, 262
-_ICMP, _ICMPV6, _SCTP = 1, 58, 132
-_SCTP_INIT, _TCP_RST = 1, 4
-_WITH_PORTS = (_TCP, _UDP, 33, _SCTP, 136)  # DCCP and UDP-Lite too: the destination port is the second
-_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _OPTIONS = 0, 43, 44, 51, 60
-_EXTENSIONS = 7  # headers that are walked
-_REPLIES = {_ICMP: ((0, 0), (3, 3), (11, 12), (14, 14)), _ICMPV6: ((1, 4), (129, 137), (143, 143))}  # of the kernel
-_MAPPED = int.from_bytes(b"\0\0\xff\xff", sys.byteorder, signed=True)  # what stands before an IPv4 address
+_TYPE = 8  # struct bpf_sock
+_FAMILY, _SOCKET = 88, 168  # struct __sk_buff
+_SOCK_RAW, _SCTP, _SCTP_INIT = 3, 132, 1
+_WITH_PORTS = (6, 17, 33, _SCTP, 136)  # TCP, UDP, DCCP, UDP-Lite: the destination port is the second
 _EVENT = -event.SIZE
-_USE, _VALUE, _HEAD = _EVENT - 16, _EVENT - 24, _EVENT - 64  # below it: key of a use, a value, a piece of the packet
-_KEY = _HEAD - 8
+_USE, _VALUE, _HEAD = _EVENT - 16, _EVENT - 24, _EVENT - 24 - header.SPACE  # below it: key of a use, a value, a piece
+_SOCK, _COMMON = _HEAD - 8, _HEAD - 16  # a pointer to the socket; whether `connect` sees it
 
 
-def making(makers: bpf.Map, who: Identity) -> bytes:
-    """Assemble the program for socket(2): it remembers who makes a socket that is neither TCP nor UDP."""
-    code = Assembler().move(R6, R1)
-    _leave_common(code, R1)
-    for place in range(_EVENT, 0, 8):
-        code.store(DOUBLE, FRAME, place, 0)
-    code.move(R1, R6).call(Helper.GET_NETNS_COOKIE).store(DOUBLE, FRAME, _EVENT + event.NETNS, R0)
-    identity.write_key(code, who, _EVENT, _VALUE, R9)
-    identity.write_rest(code, who, _EVENT, R9)
-    code.move(R1, R6).call(Helper.GET_SOCKET_COOKIE).store(DOUBLE, FRAME, _KEY, R0)
-    update(code, makers, _KEY, _EVENT, bpf.ANY)
-    return code.label("pass").leave(1).build()
-
-
-def egress(table: Tables, makers: bpf.Map, *, namespace: bool) -> bytes:
+def egress(table: Tables, kept: Makers, *, namespace: bool, owned: Bit | None) -> bytes:
     """Assemble the program for packets that leave; ``namespace``: it asks for theirs where the maker is not known.
 
-    R6 is the packet, R7 where the transport header begins, R8 the protocol in it, R9 what the socket is.
+    ``owned`` is where a socket tells that it is the kernel's own. R6 is the packet, R7 where the transport header
+    begins, R8 the protocol in it.
     """
     code = Assembler().move(R6, R1)
     code.load(DOUBLE, R1, R6, _SOCKET).jump_if(R1, "==", 0, "pass")
     code.call(Helper.SK_FULLSOCK).jump_if(R0, "==", 0, "pass")
-    _leave_common(code, R0)
-    code.load(WORD, R9, R0, _TYPE).store(DOUBLE, FRAME, _EVENT + event.PORT, 0).store(
-        BYTE, FRAME, _EVENT + event.TYPE, R9
+    leave_common(code, R0, "common")
+    code.store(DOUBLE, FRAME, _COMMON, 0).jump("closely").label("common")
+    header.leave_plain(code, "has more", "pass")
+    code.label("has more").store(DOUBLE, FRAME, _COMMON, 1).label("closely").store(DOUBLE, FRAME, _SOCK, R0)
+    code.store(DOUBLE, FRAME, _EVENT + event.PORT, 0).load(WORD, R1, R0, _TYPE).store(
+        BYTE, FRAME, _EVENT + event.TYPE, R1
     )
     code.load(WORD, R1, R6, _FAMILY).store(BYTE, FRAME, _EVENT + event.FAMILY, R1)
-    _write_destination(code)
-    code.store(BYTE, FRAME, _EVENT + event.PROTOCOL, R8)
+    header.write_destination(code, _EVENT, _HEAD, "pass")
+    code.load(DOUBLE, R1, FRAME, _COMMON).jump_if(R1, "==", 0, "ours").load(HALF, R1, FRAME, _EVENT + event.FLAGS)
+    code.jump_if(R1, "==", 0, "pass").label("ours").store(BYTE, FRAME, _EVENT + event.PROTOCOL, R8)
     for protocol in _WITH_PORTS:
         code.jump_if(R8, "==", protocol, "ports")
     code.jump("who").label("ports").jump_if(R7, "==", 0, "who")
-    _load_packet(code, (R7, 2), _HEAD, 2, "who")
+    header.load_packet(code, (R7, 2), _HEAD, 2, "who")
     code.load(HALF, R1, FRAME, _HEAD).store(HALF, FRAME, _EVENT + event.PORT, R1)
     code.label("who").move(R1, R6).call(Helper.SKB_CGROUP_ID).store(DOUBLE, FRAME, _EVENT + event.CGROUP, R0)
     _leave_answers(code)
-    _flag_housekeeping(code)
+    housekeeping.flag(code, _EVENT, _HEAD, _SOCK, owned)
     _pass_approved(code, table)
     code.store(BYTE, FRAME, _EVENT + event.HOOK, event.EGRESS)
-    _write_maker(code, makers, namespace=namespace)
+    code.move(R1, R6).call(Helper.GET_SOCKET_COOKIE).store(DOUBLE, FRAME, _EVENT + event.COOKIE, R0)
+    write_maker(code, kept, _EVENT, _SOCK, namespace=namespace)
     tell(code, table, _EVENT, "pass")
     return code.label("pass").leave(1).build()
 
 
-def attach(table: Tables, cgroup: int, who: Identity) -> Attached:
-    """Attach both programs to a cgroup (a descriptor of its directory); raises BpfError when that cannot be."""
-    with bpf.Map(bpf.LRU_HASH, 8, event.SIZE, _MAKERS, name="airgap_makers") as makers:
-        missing: dict[str, str] = {}
-        links: list[int] = []
-        try:
-            links.append(_attach_making(makers, cgroup, who, missing))
-            try:
-                program = bpf.load(
-                    bpf.CGROUP_SKB,
-                    egress(table, makers, namespace=True),
-                    attach_type=bpf.SKB_EGRESS,
-                    name="airgap_egress",
-                )
-            except bpf.BpfError as error:
-                missing["namespace"] = str(error)
-                program = bpf.load(
-                    bpf.CGROUP_SKB,
-                    egress(table, makers, namespace=False),
-                    attach_type=bpf.SKB_EGRESS,
-                    name="airgap_egress",
-                )
-            links.append(_link(program, cgroup, bpf.SKB_EGRESS))
-        except BaseException:
-            Attached(tuple(links), {}).close()
-            raise
-        return Attached(tuple(links), missing)
+def attach(table: Tables, cgroup: int, who: Identity, owned: Bit | None = None) -> Attached:
+    """Attach both programs to a cgroup (a descriptor of its directory); raises BpfError when that cannot be.
+
+    ``owned`` is where a socket tells that it is the kernel's own. What may be missing: *maker* (all of ``who``),
+    *keeping* (makers with their sockets), *owned*, *namespace* (where the maker is not known).
+    """
+    missing: dict[str, str] = {}
+    try:
+        return _attach(table, cgroup, who, owned, makers.with_sockets(), missing)
+    except bpf.BpfError as error:
+        missing = {"keeping": str(error)}
+    return _attach(table, cgroup, who, owned, makers.in_table(), missing)
 
 
-def _attach_making(makers: bpf.Map, cgroup: int, who: Identity, missing: dict[str, str]) -> int:
+def _attach(  # noqa: PLR0917 - what `attach` has, and what differs between its two ways
+    table: Tables, cgroup: int, who: Identity, owned: Bit | None, kept: Makers, missing: dict[str, str]
+) -> Attached:
+    links: list[int] = []
+    try:
+        links.append(_attach_making(kept, cgroup, who, missing))
+        links.append(_attach_egress(table, kept, cgroup, owned, missing))
+    except BaseException:
+        Attached(tuple(links), {}).close()
+        raise
+    finally:
+        kept.table.close()  # the programs have it
+    return Attached(tuple(links), missing)
+
+
+def _attach_making(kept: Makers, cgroup: int, who: Identity, missing: dict[str, str]) -> int:
     """Attach the first program with as much of ``who`` as the kernel gives."""
     shallow = who._replace(pid_offsets=None)
     nameless = shallow._replace(pid=who.pid_namespace is None)
-    bare = shallow._replace(start_offsets=None, command=False, pid=False)
-    for candidate in (who, shallow, nameless, shallow._replace(start_offsets=None, command=False), bare):
+    bare = shallow._replace(start_offsets=None, executable_offsets=None, command=False, pid=False)
+    for candidate in (who, shallow, nameless, bare._replace(pid=who.pid), bare):
         try:
-            program = bpf.load(
-                bpf.CGROUP_SOCK, making(makers, candidate), attach_type=bpf.SOCK_CREATE, name="airgap_making"
-            )
+            code = makers.making(kept, candidate)
+            program = bpf.load(bpf.CGROUP_SOCK, code, attach_type=bpf.SOCK_CREATE, name="airgap_making")
         except bpf.BpfError as error:
             if candidate is bare:
                 raise
             missing["maker"] = str(error)
         else:
             return _link(program, cgroup, bpf.SOCK_CREATE)
+    raise AssertionError
+
+
+def _attach_egress(table: Tables, kept: Makers, cgroup: int, owned: Bit | None, missing: dict[str, str]) -> int:
+    """Attach the second program with as much as the kernel lets it ask."""
+    ways = [(each, namespace) for each in dict.fromkeys((owned, None)) for namespace in (True, False)]
+    refusal = ""
+    for each, namespace in ways:
+        try:
+            code = egress(table, kept, namespace=namespace, owned=each)
+            program = bpf.load(bpf.CGROUP_SKB, code, attach_type=bpf.SKB_EGRESS, name="airgap_egress")
+        except bpf.BpfError as error:
+            if (each, namespace) == ways[-1]:
+                raise
+            refusal = str(error)
+        else:
+            missing |= {"owned": refusal} if each != owned else {}
+            missing |= {} if namespace else {"namespace": refusal}
+            return _link(program, cgroup, bpf.SKB_EGRESS)
     raise AssertionError
 
 
@@ -176,66 +180,11 @@ def tell(code: Assembler, table: Tables, at: int, end: str) -> None:
     increment(code, table, tables.LOST, value, end)
 
 
-def _leave_common(code: Assembler, sock: Register) -> None:
-    """Pass TCP and UDP, but not raw sockets that were made for these protocols."""
-    code.load(WORD, R2, sock, _TYPE).jump_if(R2, "==", _SOCK_RAW, "odd").load(WORD, R2, sock, _PROTOCOL)
-    for protocol in (_TCP, _UDP, _MPTCP):
-        code.jump_if(R2, "==", protocol, "pass")
-    code.label("odd")
-
-
-def _load_packet(code: Assembler, place: tuple[Register | None, int], to: int, size: int, otherwise: str) -> None:
-    """Copy a piece of the packet to the stack; go to ``otherwise`` when it is shorter.
-
-    ``place`` is where the piece begins: a register, or nothing, and an offset from there.
-    """
-    base, offset = place
-    code.move(R2, offset if base is None else base)
-    if base is not None:
-        code.add(R2, offset)
-    code.move(R1, R6).point(R3, to).move(R4, size).call(Helper.SKB_LOAD_BYTES).jump_if(R0, "!=", 0, otherwise)
-
-
-def _write_destination(code: Assembler) -> None:
-    """Write the address, leave the protocol in R8 and in R7 where its header begins, or 0 in a later fragment."""
-    code.load(WORD, R1, R6, _ETHERTYPE)
-    code.jump_if(R1, "==", _network_order(0x86DD), "six").jump_if(R1, "!=", _network_order(0x0800), "pass")
-    _load_packet(code, (None, 0), _HEAD, 20, "pass")
-    code.store(DOUBLE, FRAME, _EVENT + event.ADDRESS, 0).store(WORD, FRAME, _EVENT + event.ADDRESS + 8, _MAPPED)
-    code.load(WORD, R1, FRAME, _HEAD + 16).store(WORD, FRAME, _EVENT + event.ADDRESS + 12, R1)
-    code.load(BYTE, R8, FRAME, _HEAD + 9).load(BYTE, R7, FRAME, _HEAD).conjoin(R7, 15).shift_left(R7, 2)
-    code.load(HALF, R1, FRAME, _HEAD + 6).swap_network_order(R1, 16).conjoin(R1, 0x1FFF).jump_if(
-        R1, "==", 0, "transport"
-    )
-    code.move(R7, 0).jump("transport").label("six")
-    _load_packet(code, (None, 24), _EVENT + event.ADDRESS, 16, "pass")
-    _load_packet(code, (None, 6), _HEAD, 1, "pass")
-    code.load(BYTE, R8, FRAME, _HEAD).move(R7, 40)
-    for number in range(_EXTENSIONS):
-        _skip_extension(code, number)
-    code.label("transport")
-
-
-def _skip_extension(code: Assembler, number: int) -> None:
-    """Go behind one IPv6 extension header, or to *transport* when it is none."""
-    for kind in (_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _OPTIONS):
-        code.jump_if(R8, "==", kind, f"extension {number}")
-    code.jump("transport").label(f"extension {number}")
-    _load_packet(code, (R7, 0), _HEAD, 4, "transport")
-    code.load(BYTE, R1, FRAME, _HEAD + 1)  # its length, in units of 8 bytes and without the first
-    code.jump_if(R8, "==", _FRAGMENT, f"fragment {number}").jump_if(R8, "!=", _AUTHENTICATION, f"plain {number}")
-    code.add(R1, 2).shift_left(R1, 2).jump(f"next {number}")  # of this one in units of 4 bytes, without two
-    code.label(f"plain {number}").add(R1, 1).shift_left(R1, 3).jump(f"next {number}").label(f"fragment {number}")
-    code.load(HALF, R2, FRAME, _HEAD + 2).swap_network_order(R2, 16).move(R1, 8)
-    code.jump_if(R2, "<", 8, f"next {number}")  # the upper 13 bits say where the fragment belongs
-    code.load(BYTE, R8, FRAME, _HEAD).move(R7, 0).jump("transport")
-    code.label(f"next {number}").add(R7, R1).load(BYTE, R8, FRAME, _HEAD)
-
-
 def _leave_answers(code: Assembler) -> None:
     """Pass what an SCTP socket sends after its first message: it may be the one that was called."""
-    code.jump_if(R8, "!=", _SCTP, "no answer").jump_if(R9, "==", _SOCK_RAW, "no answer").jump_if(R7, "==", 0, "pass")
-    _load_packet(code, (R7, 12), _HEAD, 1, "pass")
+    code.jump_if(R8, "!=", _SCTP, "no answer").load(BYTE, R1, FRAME, _EVENT + event.TYPE)
+    code.jump_if(R1, "==", _SOCK_RAW, "no answer").jump_if(R7, "==", 0, "pass")
+    header.load_packet(code, (R7, 12), _HEAD, 1, "pass")
     code.load(BYTE, R1, FRAME, _HEAD).jump_if(R1, "!=", _SCTP_INIT, "pass").label("no answer")
 
 
@@ -257,42 +206,3 @@ def _pass_approved(code: Assembler, table: Tables) -> None:
     lookup(code, table.uses_made, _USE).jump_if(R0, "!=", 0, "use known")
     increment(code, table, tables.UNCOUNTED, _VALUE, "pass")
     code.label("use known").move(R1, 1).count(R0, 0, R1).jump("pass").label("refused")
-
-
-def _flag_housekeeping(code: Assembler) -> None:
-    """Flag answers, errors and neighbour discovery, which the kernel sends from sockets of its own."""
-    code.jump_if(R7, "==", 0, "judged").jump_if(R8, "==", _TCP, "tcp")
-    code.jump_if(R8, "==", _ICMP, "icmp").jump_if(R8, "!=", _ICMPV6, "judged").label("icmp")
-    _load_packet(code, (R7, 0), _HEAD, 1, "judged")
-    code.load(BYTE, R1, FRAME, _HEAD).jump_if(R8, "==", _ICMPV6, "six kinds")
-    for first, last in _REPLIES[_ICMP]:
-        code.jump_if(R1, "<", first, "judged").jump_if(R1, "<=", last, "flag")
-    code.jump("judged").label("six kinds")
-    for first, last in _REPLIES[_ICMPV6]:
-        code.jump_if(R1, "<", first, "judged").jump_if(R1, "<=", last, "flag")
-    code.jump("judged").label("tcp")
-    _load_packet(code, (R7, 13), _HEAD, 1, "judged")
-    code.load(BYTE, R1, FRAME, _HEAD).conjoin(R1, _TCP_RST).jump_if(R1, "==", 0, "judged")
-    code.label("flag").store(HALF, FRAME, _EVENT + event.FLAGS, HOUSEKEEPING).label("judged")
-
-
-def _write_maker(code: Assembler, makers: bpf.Map, *, namespace: bool) -> None:
-    """Write the cookie of the socket and who made it; without a maker whose it is now, and nothing of a process."""
-    code.move(R1, R6).call(Helper.GET_SOCKET_COOKIE).store(DOUBLE, FRAME, _EVENT + event.COOKIE, R0)
-    code.store(WORD, FRAME, _EVENT + event.SOURCE, 0)
-    lookup(code, makers, _EVENT + event.COOKIE).jump_if(R0, "==", 0, "nobody")
-    for place in (event.PID, event.NETNS, event.STARTED, event.COMMAND, event.COMMAND + 8):
-        code.load(DOUBLE, R1, R0, place).store(DOUBLE, FRAME, _EVENT + place, R1)
-    code.load(WORD, R1, R0, event.UID).store(WORD, FRAME, _EVENT + event.UID, R1)
-    code.store(HALF, FRAME, _EVENT + event.FLAGS, 0).jump("written").label("nobody")
-    for place in (event.PID, event.NETNS, event.STARTED, event.COMMAND, event.COMMAND + 8):
-        code.store(DOUBLE, FRAME, _EVENT + place, 0)
-    code.move(R1, R6).call(Helper.GET_SOCKET_UID).store(WORD, FRAME, _EVENT + event.UID, R0)
-    if namespace:
-        code.move(R1, R6).call(Helper.GET_NETNS_COOKIE).store(DOUBLE, FRAME, _EVENT + event.NETNS, R0)
-    code.label("written")
-
-
-def _network_order(number: int) -> int:
-    """Return a number of 16 bits as programs see it in a field that is in network order."""
-    return int.from_bytes(number.to_bytes(2, "big"), sys.byteorder)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airgap_check.address import Network
     from airgap_check.kernel.sieve import Sieve
 
-RING = 8 << 20  # bytes; eighty thousand events. We map it twice over, and both count as our memory
+RING = 8 << 20  # bytes; seventy thousand events. We map it twice over, and both count as our memory
 LOST, UNCOUNTED = 0, 1  # the counters: events that the ring did not take, uses that their table did not take
 OURS, THEIRS = 1, 2  # who spoke first
 
@@ -30,7 +30,7 @@ USE_SIZE, PEER_SIZE = 16, 32  # classes and cgroup; cookie, address, port and si
 
 _SEEN, _USES, _PEERS, _NETWORKS, _PORTS = 1 << 16, 1 << 14, 1 << 16, 1 << 20, 1 << 16  # entries
 _NOWHERE = tuple(map(IPv4Network, ("127.0.0.0/8", "0.0.0.0/32"))), tuple(map(IPv6Network, ("::1/128", "::/128")))
-_KEY = struct.Struct("=QQQ16s2sBBBBHQ")
+_KEY = struct.Struct("=QQQ16s2sBBBBHQQI4x")
 _MAPPED = 0xFFFF << 32
 
 
@@ -55,6 +55,8 @@ class Repeat(NamedTuple):
     times: int
     first: int
     last: int
+    executable: int = 0
+    device: int = 0
 
 
 class Use(NamedTuple):
@@ -102,9 +104,9 @@ class Tables:
     def counts(self) -> Iterator[Repeat]:
         """Return what was seen, with how often so far. What nobody repeats may have given way to others."""
         for key, value in self.seen.drain(delete=False):
-            *before, port, protocol, hook, family, kind, flags, started = _KEY.unpack(key)
+            *before, port, protocol, hook, family, kind, flags, started, file, device = _KEY.unpack(key)
             after = port[0] << 8 | port[1], protocol, hook, family, kind, flags, started
-            yield Repeat._make((*before, *after, *struct.unpack("=QQQ", value)))
+            yield Repeat._make((*before, *after, *struct.unpack("=QQQ", value), file, event.device_of(device)))
 
     def uses(self) -> list[Use]:
         """Return how often each set of classes was what approved an attempt, by cgroup."""

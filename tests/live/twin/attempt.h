@@ -15,6 +15,7 @@
 
 #define REPLY 1
 #define FROM_DHCP_CLIENT 4
+#define SOURCE_ROUTED 8
 #define EVERYTHING 1
 enum { LOST, UNCOUNTED };
 
@@ -31,7 +32,8 @@ struct event {
 	__be16 port;
 	__u8 protocol, hook, family, type;
 	__u16 flags;
-	__u64 started;
+	__u64 started, executable;
+	__u32 device, zero;
 	char command[16];
 };
 
@@ -41,7 +43,8 @@ struct seen_key {
 	__be16 port;
 	__u8 protocol, hook, family, type;
 	__u16 flags;
-	__u64 started;
+	__u64 started, executable;
+	__u32 device, zero;
 };
 
 struct seen_value {
@@ -114,6 +117,21 @@ static __always_inline __u64 started(void)
 	return *(__u64 *)(leader + START_BOOTTIME);
 }
 
+/* The program that the process at work runs. */
+static __always_inline void write_executable(struct event *event)
+{
+	void *at = AT(void *, bpf_get_current_task_btf(), TASK_MM), *filesystem;
+
+	at = at ? AT(void *, at, MM_EXE_FILE) : 0;
+	at = at ? AT(void *, at, FILE_INODE) : 0;
+	if (!at)
+		return;
+	event->executable = AT(__u64, at, INODE_NUMBER);
+	filesystem = AT(void *, at, INODE_FILESYSTEM);
+	if (filesystem)
+		event->device = AT(__u32, filesystem, FILESYSTEM_DEVICE);
+}
+
 static __always_inline void write_process(struct event *event)
 {
 #ifdef PID_INODE
@@ -163,6 +181,7 @@ static __always_inline struct seen_key key_of(struct event *event, __u64 process
 	struct seen_key key = {
 		event->cgroup, event->netns, process, {}, event->port, event->protocol,
 		event->hook, event->family, event->type, event->flags, event->started,
+		event->executable, event->device,
 	};
 
 	__builtin_memcpy(key.address, event->address, 16);

@@ -75,6 +75,7 @@ static __always_inline int initiation(struct bpf_sock_addr *context, int hook, i
 	event.cgroup = bpf_get_current_cgroup_id();
 	event.netns = bpf_get_netns_cookie(context);
 	event.started = started();
+	write_executable(&event);
 	event.at = bpf_ktime_get_ns();
 	key = key_of(&event, process);
 	if (is_new(&key, event.at)) {

@@ -85,6 +85,7 @@ SEC("tp_btf/queue") int queue(__u64 *context)
 		event.netns = AT(__u64, net, NET_COOKIE);
 	event.cgroup = bpf_get_current_cgroup_id();
 	event.started = started();
+	write_executable(&event);
 	event.cookie = process;
 	write_process(&event);
 	event.at = bpf_ktime_get_ns();

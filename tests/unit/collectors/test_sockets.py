@@ -55,6 +55,12 @@ def test_callers_of_one_listener_are_one_record_an_address() -> None:
     assert {record.local.port for record in found} == {8080}
 
 
+@pytest.mark.parametrize(("port", "shown"), [(443, 443), (1023, 1023), (1024, None), (50000, None)])
+def test_the_port_of_a_caller_is_left_out_unless_only_services_have_it(port: int, shown: int | None) -> None:
+    (record,) = connections(tcp(row("0.0.0.0", 7777, state=LISTEN), row("10.0.0.1", 7777, "93.184.216.34", port)))
+    assert (record.direction, record.remote.port) == ("inbound", shown)
+
+
 def test_where_nobody_knows_who_called_both_ports_stay() -> None:
     (record,) = connections(tcp(row("10.0.0.1", 700, "10.0.0.9", 2049)))
     assert (record.direction, record.local.port, record.remote.port) == ("unknown", 700, 2049)

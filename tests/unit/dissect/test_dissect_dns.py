@@ -202,9 +202,14 @@ def test_unprintable_labels_are_escaped() -> None:
     assert asked.name == r"a\046b.\027[31m.back\092slash.caf\195\169.o\032k"
 
 
-@pytest.mark.parametrize("pointer", [b"\xc0\x0c", b"\xc0\x0e", b"\x01a\xc0\x0c", b"\xc0\xff", b"\xc0\x02", b"\xff\xff"])
+@pytest.mark.parametrize("pointer", [b"\xc0\x0c", b"\xc0\x0e", b"\x01a\xc0\x0c", b"\xc0\xff", b"\xff\xff"])
 def test_a_pointer_that_does_not_lead_backwards_is_no_name(pointer: bytes) -> None:
     assert parse(raw(pointer)) is None
+
+
+def test_a_pointer_into_the_header_is_followed_as_name_servers_follow_it() -> None:
+    message = read(raw(b"\x06secret\x03com\xc0\x03"))
+    assert (message.questions[0].name, message.truncated) == ("secret.com", False)
 
 
 def test_two_pointers_at_each_other_are_no_name() -> None:
@@ -270,7 +275,11 @@ def test_an_answer_to_nothing_still_has_a_status() -> None:
 
 
 def framed(*messages: dns.message.Message) -> bytes:
-    return b"".join(struct.pack(">H", len(wire)) + wire for wire in (message.to_wire() for message in messages))
+    return measured(*(message.to_wire() for message in messages))
+
+
+def measured(*messages: bytes) -> bytes:
+    return b"".join(struct.pack(">H", len(message)) + message for message in messages)
 
 
 ONE, TWO = query("one.example."), query("two.example.")
@@ -322,6 +331,7 @@ def test_directions_do_not_mix() -> None:
 
 def test_a_connection_that_begins_anew_is_another_stream() -> None:
     streams = Streams()
+    streams.begin("flow", 100)
     streams.feed("flow", 100, BOTH[:10])
     streams.begin("flow", 5000)
     assert streams.lost == 1
@@ -340,17 +350,65 @@ def test_bytes_that_are_no_dns_are_counted_and_what_was_read_before_stays() -> N
     streams = Streams()
     assert names(streams.feed("flow", 100, framed(ONE) + b"\0\1x")) == ["one.example"]
     assert streams.lost == 1
-    assert streams.feed("flow", 300, b"\0\x0c" + bytes(12)) == []
+    assert streams.feed("flow", 100 + len(framed(ONE)) + 3, b"\0\x0c" + bytes(12)) == []
     assert streams.lost == 2
 
 
-def test_the_oldest_stream_gives_way() -> None:
+@pytest.mark.parametrize("odd", [b"", b"x", raw(counts=(0, 0), flags=0x3000), raw(b"\x03com\xc0\xff")])
+def test_what_is_no_dns_hides_nothing_that_follows_it(odd: bytes) -> None:
+    streams = Streams()
+    streams.begin("flow", 100)
+    assert names(streams.feed("flow", 100, measured(odd) + framed(ONE) + measured(odd) + framed(TWO))) == [
+        "one.example",
+        "two.example",
+    ]
+    assert streams.lost == 2
+
+
+def test_nothing_is_lost_of_a_stream_that_was_joined_in_the_middle_of_a_message() -> None:
+    streams = Streams()
+    assert streams.feed("flow", 100, measured(b"ab") + b"\xff") == []
+    assert names(streams.feed("flow", 105, framed(TWO))) == ["two.example"]
+    assert streams.lost == 0
+    streams.feed("flow", 105 + len(framed(TWO)), measured(b"x"))
+    assert streams.lost == 1, "now it is known where a message begins"
+
+
+def test_what_waits_for_its_end_when_nothing_more_comes_is_lost_where_its_beginning_is_known() -> None:
+    streams = Streams()
+    for key in ("begun", "whole", "early"):
+        streams.begin(key, 100)
+    streams.feed("begun", 100, BOTH[:9])
+    streams.feed("whole", 100, BOTH)
+    streams.feed("early", 109, BOTH[9:])
+    streams.feed("joined", 100, BOTH[:9])
+    streams.close()
+    assert streams.lost == 2
+    streams.close()
+    assert streams.lost == 2
+
+
+def test_the_stream_that_was_silent_for_longest_gives_way_and_is_counted() -> None:
     streams = Streams(flows=2)
-    for key in range(3):
+    for key in (0, 1):
+        streams.begin(key, 100)
         streams.feed(key, 100, BOTH[:10])
+    streams.feed(0, 110, BOTH[10:12])
+    streams.begin(2, 100)
     assert streams.lost == 1
-    assert streams.feed(0, 110, BOTH[10:]) == []
-    assert len(streams.feed(2, 110, BOTH[10:])) == 2
+    assert len(streams.feed(0, 112, BOTH[12:])) == 2
+    assert streams.feed(1, 110, BOTH[10:]) == []
+
+
+def test_a_stream_that_gave_way_hides_nothing_when_it_goes_on() -> None:
+    streams = Streams(flows=1)
+    streams.begin("flow", 100)
+    assert len(streams.feed("flow", 100, BOTH)) == 2
+    streams.begin("other", 100)
+    streams.feed("flow", 100 + len(BOTH), BOTH[:10])
+    assert streams.lost == 0
+    streams.begin("another", 100)
+    assert streams.lost == 1
 
 
 def test_a_stream_of_more_than_two_gigabytes_goes_on() -> None:

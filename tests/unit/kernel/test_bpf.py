@@ -19,7 +19,7 @@ from airgap_check.kernel.bpf import BpfError, Map
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LOOKUP_BATCH, LOOKUP_AND_DELETE_BATCH = 24, 25
+BTF_LOAD, LOOKUP_BATCH, LOOKUP_AND_DELETE_BATCH = 18, 24, 25
 
 
 class Kernel:
@@ -101,7 +101,25 @@ def key(number: int) -> bytes:
 def test_a_map_is_asked_for_as_the_kernel_wants_it(kernel: Kernel) -> None:
     with Map(bpf.LPM_TRIE, 20, 8, 99, flags=bpf.NO_PREALLOC, name="a name that is too long"):
         pass
-    assert kernel.asked == [(0, struct.pack("=7I16s", 11, 20, 8, 99, 1, 0, 0, b"a name that is "))]
+    assert kernel.asked == [(0, struct.pack("=7I16s4I", 11, 20, 8, 99, 1, 0, 0, b"a name that is ", 0, 0, 0, 0))]
+
+
+def test_a_map_can_be_given_the_types_of_its_keys_and_values(kernel: Kernel) -> None:
+    read: list[tuple[int, bytes]] = []
+
+    def answer(command: int, request: bytearray) -> int:
+        if command == BTF_LOAD:
+            place, log, size, *rest = struct.unpack("=QQIIII", request)
+            read.append((command, ctypes.string_at(place, size)))
+            assert not any((log, *rest))
+            return 77
+        return os.open("/dev/null", os.O_RDONLY)
+
+    kernel.answer = answer
+    with Map(bpf.SK_STORAGE, 4, 112, 0, flags=bpf.NO_PREALLOC, name="a", types=bpf.load_types(b"types")):
+        pass
+    assert read == [(BTF_LOAD, b"types")]
+    assert kernel.asked[1] == (0, struct.pack("=7I16s4I", 24, 4, 112, 0, 1, 0, 0, b"a", 0, 77, 1, 2))
 
 
 def test_a_map_holds_what_it_was_given(kernel: Kernel) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +74,14 @@ def test_a_member_is_found_wherever_it_stands(
     builder: Builder, structure: str, path: tuple[str, ...], offset: int
 ) -> None:
     assert Types(builder.build()).offset(structure, *path) == offset
+
+
+def test_a_bit_is_found_by_its_byte_and_its_place_there(builder: Builder) -> None:
+    types = Types(builder.build())
+    little = sys.byteorder == "little"
+    assert types.bit("fields", "high") == (5, 1 if little else 0x80)
+    builder.structure("flags", ("first", 1, 1 << 24), ("last", 1, 1 << 24 | 45), flag=True)
+    assert Types(builder.build()).bit("flags", "last") == (5, 1 << 5 if little else 0x80 >> 5)
 
 
 def test_a_type_has_a_number_by_kind_and_name(builder: Builder) -> None:
@@ -150,6 +159,12 @@ def test_this_kernel_says_when_a_process_started() -> None:
     offsets = btf.start_offsets(types)
     assert 0 < offsets.group_leader < types.size("task_struct")
     assert 0 < offsets.start_boottime < types.size("task_struct")
+    steps = btf.executable_offsets(types)
+    assert 0 < steps.memory < types.size("task_struct")
+    assert 0 < steps.device < types.size("super_block")
+    own = types.bit("sock", "sk_kern_sock")
+    assert own.byte < types.size("sock")
+    assert own.mask.bit_count() == 1
     numbers = btf.pid_offsets(types)
     assert numbers.group_leader == offsets.group_leader
     assert 0 < numbers.thread_pid < types.size("task_struct")

@@ -55,6 +55,23 @@ def test_a_chain_that_is_jumped_to_is_looked_at_through_any_pattern_of_jumps() -
     assert named(*messages) == {"nft inet filter b handle 5 drop": 9}
 
 
+@pytest.mark.parametrize("hook", [0, INPUT])
+def test_a_chain_that_incoming_packets_come_through_as_well_tells_nothing(hook: int) -> None:
+    messages = [
+        nft.chain("out", OUTPUT),
+        nft.chain("in", hook),
+        nft.chain("bad"),
+        nft.counter_object("refused", 8),
+        rule("out", 1, jump("bad")),
+        rule("in", 2, jump("bad")),
+        rule("bad", 3, MATCH, counter(9), DROP),
+        rule("bad", 4, shared("refused"), DROP),
+        rule("out", 5, counter(2), DROP),
+    ]
+    assert named(*messages) == {"nft inet filter out handle 5 drop": 2}
+    assert uncounted(*messages) == 2
+
+
 def test_a_verdict_map_leads_on_and_its_drops_have_no_counter() -> None:
     found = ruleset(
         nft.table(),

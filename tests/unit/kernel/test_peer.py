@@ -74,6 +74,13 @@ def test_nobody_whitewashes_a_public_address_by_giving_it_to_a_namespace_of_his_
     assert scope(address, HOST, washed, seen_from=1) in {"public", "metadata"}
 
 
+def test_only_the_initial_namespace_has_broadcast_addresses() -> None:
+    decreed = namespace(2, addresses=("10.66.6.5",), broadcasts=("10.66.6.6",))
+    assert scope("10.66.6.6", HOST, decreed, seen_from=1) == "private"
+    assert scope("255.255.255.255", HOST, decreed, seen_from=1) == "broadcast"
+    assert scope("10.66.6.6", decreed._replace(namespace=HOST.namespace)) == "broadcast"
+
+
 def test_a_private_address_of_the_sockets_own_namespace_is_own() -> None:
     assert scope("10.1.1.1", HOST, namespace(2, addresses=("10.1.1.1",), maker=1000), seen_from=1) == "own"
 

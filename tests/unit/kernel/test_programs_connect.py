@@ -13,7 +13,7 @@ import pytest
 from airgap_check.collectors.direction import DHCP_CLIENT
 from airgap_check.kernel import bpf
 from airgap_check.kernel.assembler import CALL, EXIT, MOVE, R0, R1, R6, Assembler, Helper, decode, encode
-from airgap_check.kernel.btf import PidOffsets, StartOffsets
+from airgap_check.kernel.btf import ExecutableOffsets, PidOffsets, StartOffsets
 from airgap_check.kernel.programs import connect
 from airgap_check.kernel.programs.identity import Identity, PidNamespace
 from tests.unit.kernel.bytecode_proof import UnprovenError, answers
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NAMES = ("networks", "ports", "uses_made", "counters", "peers", "seen")
 STARTS, NAMESPACE, NUMBERS = StartOffsets(1576, 1744), PidNamespace(4, 4026532281), PidOffsets(*range(8, 72, 8))
+EXECUTABLE = ExecutableOffsets(*range(8, 56, 8))
 
 
 def tables() -> Tables:
@@ -34,8 +35,8 @@ def tables() -> Tables:
 
 def identities() -> Iterator[Identity]:
     for starts, namespace, command, pid in product((None, STARTS), (None, NAMESPACE), (True, False), (True, False)):
-        for numbers in (None, NUMBERS):
-            yield Identity(starts, namespace, command=command, pid=pid, pid_offsets=numbers)
+        for numbers, program in product((None, NUMBERS), (None, EXECUTABLE)):
+            yield Identity(starts, namespace, command, pid, numbers, program)
 
 
 def programs() -> Iterator[bytes]:
@@ -51,7 +52,7 @@ def helpers(code: bytes) -> set[int]:
 
 def test_every_exit_of_every_program_allows() -> None:
     proven = [answers(code) for code in programs()]
-    assert len(proven) == 4 * 32 * 2 + 2
+    assert len(proven) == 4 * 64 * 2 + 2
     assert all(found == {1} for found in proven)
 
 
@@ -131,6 +132,17 @@ def test_a_pid_is_told_in_the_best_way_that_the_kernel_has(
     who, lacks = connect._possible(tables(), Identity(STARTS, NAMESPACE, pid_offsets=NUMBERS))
     assert ((who.pid, who.pid_offsets), set(lacks)) == (kept, missing)
     assert (who.start_offsets, who.command) == (STARTS, True)
+
+
+def test_a_program_that_is_not_told_is_named_and_the_rest_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_: int, code: bytes, **__: object) -> int:
+        if any(each.offset == EXECUTABLE.memory and each.opcode == 0x79 for each in decode(code)):
+            raise bpf.BpfError(errno.EACCES, "load")
+        return os.open(os.devnull, os.O_RDONLY)
+
+    monkeypatch.setattr(bpf, "load", load)
+    who, lacks = connect._possible(tables(), Identity(STARTS, executable_offsets=EXECUTABLE))
+    assert (who, set(lacks)) == (Identity(STARTS), {"executable"})
 
 
 def test_both_sides_know_the_same_ports_of_dhcp_clients() -> None:

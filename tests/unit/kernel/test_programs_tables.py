@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, cast
@@ -155,10 +156,12 @@ def test_counters_begin_at_nothing_and_are_told(made: Tables) -> None:
 
 def test_repeats_and_uses_are_read_as_the_programs_write_them(made: Tables) -> None:
     address = bytes(10) + b"\xff\xff\x0a\x01\x02\x03"
-    key = struct.pack("=QQQ16s2sBBBBHQ", 11, 22, 33, address, b"\x01\xbb", 6, event.CONNECT4, 2, 1, event.REPLY, 44)
+    key = struct.pack(
+        "=QQQ16s2sBBBBHQQI4x", 11, 22, 33, address, b"\1\xbb", 6, 10, 2, 1, event.REPLY, 44, 77, 8 << 20 | 1
+    )
     assert len(key) == tables.SEEN_SIZE
     fake(made.seen).content[key] = struct.pack("=QQQ", 5, 100, 200)
-    assert list(made.counts()) == [(11, 22, 33, address, 443, 6, 10, 2, 1, 1, 44, 5, 100, 200)]
+    assert list(made.counts()) == [(11, 22, 33, address, 443, 6, 10, 2, 1, 1, 44, 5, 100, 200, 77, os.makedev(8, 1))]
     fake(made.uses_made).content[struct.pack("=QQ", 6, 11)] = struct.pack("=Q", 3)
     assert made.uses() == [(6, 11, 3)]
 

@@ -6,7 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from airgap_check.kernel import rtnetlink
+from airgap_check.kernel import local_table, rtnetlink
+from airgap_check.kernel.local_table import LocalTable, Route
 from airgap_check.kernel.rtnetlink import InterfaceAddress
 
 DONE = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
@@ -68,6 +69,31 @@ def test_a_change_during_the_dump_is_tried_again_and_then_an_error(monkeypatch: 
     with pytest.raises(InterruptedError):
         rtnetlink.addresses()
     assert len(calls) == 5
+
+
+def held(monkeypatch: pytest.MonkeyPatch, *routes: tuple[str, int, int]) -> list[InterfaceAddress]:
+    """Return what counts as an address of a namespace with one interface and these routes of its own."""
+    table = LocalTable(Route(packed(to), prefix, kind) for to, prefix, kind in routes)
+    monkeypatch.setattr(rtnetlink, "_list_addresses", lambda: [InterfaceAddress(packed("10.1.2.3"), 24, None)])
+    monkeypatch.setattr(local_table, "read", lambda: table)
+    return rtnetlink.addresses()
+
+
+def test_an_address_counts_only_with_its_local_route_and_its_broadcast_address_with_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, neighbours = ("10.1.2.3", 32, 2), ("10.1.2.255", 32, 3)
+    (address,) = held(monkeypatch, own, neighbours)
+    assert address.address == packed("10.1.2.3")
+    assert address.broadcasts() == {packed("10.1.2.255")}
+    assert [one.broadcasts() for one in held(monkeypatch, own)] == [frozenset()]
+    assert held(monkeypatch, neighbours) == []
+
+
+def test_a_namespace_without_addresses_is_not_asked_for_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtnetlink, "_list_addresses", list)
+    monkeypatch.setattr(local_table, "read", lambda: pytest.fail("asked"))
+    assert rtnetlink.addresses() == []
 
 
 def test_this_kernel_lists_our_addresses() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -11,16 +12,15 @@ import pytest
 
 from airgap_check.evidence import EntryUse
 from airgap_check.kernel.bpf import BpfError
-from airgap_check.kernel.btf import PidOffsets, StartOffsets
+from airgap_check.kernel.btf import ExecutableOffsets, PidOffsets, StartOffsets
 from airgap_check.kernel.cgroup2 import Root
 from airgap_check.kernel.programs import event
 from airgap_check.kernel.programs.held import Held
 from airgap_check.kernel.programs.identity import Identity as Who
 from airgap_check.kernel.programs.identity import PidNamespace
-from airgap_check.kernel.programs.raw import HOUSEKEEPING
 from airgap_check.kernel.programs.tables import Use
 from airgap_check.kernel.sieve import NOTHING, Sieve
-from airgap_check.observers import attachment, attempts
+from airgap_check.observers import attachment, attempts, holders, uses
 from airgap_check.observers.attachment import CONNECTS, Attachment
 from airgap_check.observers.attempts import Attempts
 from airgap_check.observers.observer import Epoch, UnobservableError
@@ -50,6 +50,7 @@ class Kernel:
         self.closed: list[str] = []
         self.root = WHOLE
         self.hooks = CONNECTS | {event.EGRESS}
+        self.uses_made = SimpleNamespace(drain=self._drain)
         self.events = SimpleNamespace(fileno=lambda: 99, read=self._read)
 
     def _read(self, limit: int) -> Iterator[bytes]:
@@ -68,14 +69,19 @@ class Kernel:
     def uses(self) -> list[Use]:
         return self.used
 
+    def _drain(self, *, delete: bool) -> Iterator[tuple[bytes, bytes]]:
+        assert delete
+        taken, self.used = self.used, []
+        return ((struct.pack("=QQ", *use[:2]), struct.pack("=Q", use.times)) for use in taken)
+
     def walk(self) -> Iterator[Held]:
         self.walks += 1
         return iter(self.rows)
 
 
 def _encoded(one: Event) -> bytes:
-    fields = one._asdict() | {"port": one.port.to_bytes(2, "big"), "command": one.command.ljust(16, b"\0")}
-    return event._LAYOUT.pack(*fields.values())
+    *before, command, inode, device = one._replace(port=cast("int", one.port.to_bytes(2, "big")))
+    return event._LAYOUT.pack(*before, inode, device, command.ljust(16, b"\0"))
 
 
 @pytest.fixture
@@ -93,7 +99,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
         )  # fmt: skip
 
     monkeypatch.setattr(attachment, "attach", attach)
-    monkeypatch.setattr(attempts, "_pids_below", lambda _: {42})
+    monkeypatch.setattr(holders, "_pids_below", lambda _: {42})
     return made
 
 
@@ -125,7 +131,8 @@ def packet(**fields: Any) -> Event:
     ],
 )
 def test_which_processes_cannot_be_named_is_said(who: Who, told: list[str]) -> None:
-    assert attachment._without({}, who._replace(start_offsets=StartOffsets(8, 16))) == told
+    offsets: dict[str, Any] = {"start_offsets": StartOffsets(8, 16), "executable_offsets": ExecutableOffsets(*range(6))}
+    assert attachment._without({}, who._replace(**offsets)) == told
 
 
 def test_the_whole_host_without_a_loss_is_complete(kernel: Kernel) -> None:
@@ -138,6 +145,7 @@ def test_the_whole_host_without_a_loss_is_complete(kernel: Kernel) -> None:
     assert len(evidence.records) == 2
     assert evidence.counts == {
         "events": 2, "distinct": 2, "repeats": 0, "replies": 0, "own": 0, "approved": 0, "self": 0, "kernel": 0,
+        "self_test": 0, "uses_uncounted": 0,
     }  # fmt: skip
     assert kernel.closed == ["programs", "maps"]
     assert watching.finish() is evidence
@@ -162,15 +170,27 @@ def test_without_what_sees_raw_sockets_it_is_partial(kernel: Kernel) -> None:
 
 
 def test_every_loss_is_counted_and_said(kernel: Kernel) -> None:
-    kernel.overrun, kernel.unused = 5, 2
+    kernel.overrun = 5
     kernel.waiting = [seen(f"203.0.113.{number}") for number in range(4)]
     evidence = observer(limit=3).finish()
     assert (evidence.status, evidence.lost, len(evidence.records)) == ("partial", 6, 3)
     assert evidence.reason == (
         "5 attempts were lost: they came faster than they could be read; "
-        "1 attempts were lost: more than 3 different ones; "
-        "2 uses of the allowlist could not be counted: too many cgroups"
+        "1 attempts were lost: more than 3 different ones"
     )
+
+
+def test_uses_that_were_not_counted_are_a_blind_spot_of_the_entries_only(kernel: Kernel) -> None:
+    kernel.unused = 2
+    evidence = observer().finish()
+    assert (evidence.status, evidence.lost, evidence.counts["uses_uncounted"]) == ("complete", 0, 2)
+    assert evidence.blind[-1] == "whether an entry that seems unused is: 2 uses were not counted"
+
+
+def test_the_self_test_of_another_run_is_counted_only(kernel: Kernel) -> None:
+    kernel.waiting = [seen(cgroup=666), seen(cgroup=666, at=5), seen()]
+    evidence = observer().finish()
+    assert (evidence.counts["self_test"], len(evidence.records)) == (2, 1)
 
 
 def test_a_full_ring_is_emptied_at_the_end(kernel: Kernel) -> None:
@@ -212,7 +232,10 @@ def test_the_maker_of_an_old_socket_is_who_holds_it(kernel: Kernel) -> None:
 
 def test_an_answer_of_the_kernel_is_no_attempt_but_that_of_a_process_is(kernel: Kernel) -> None:
     kernel.rows = [held()]
-    kernel.waiting = [packet(flags=HOUSEKEEPING), packet(flags=HOUSEKEEPING, cookie=1, address=packed("203.0.113.2"))]
+    kernel.waiting = [
+        packet(flags=event.HOUSEKEEPING),
+        packet(flags=event.HOUSEKEEPING, cookie=1, address=packed("203.0.113.2")),
+    ]
     evidence = observer().finish()
     assert evidence.counts["kernel"] == 1
     assert [cast("Any", record).remote.address for record in evidence.records] == ["203.0.113.1"]
@@ -238,6 +261,30 @@ def test_uses_are_told_by_entry_and_workload(kernel: Kernel) -> None:
     assert {(use.entry, use.count) for use in evidence.of(EntryUse)} == {("first", 7), ("alias", 7), ("second", 3)}
     assert {use.workload for use in evidence.of(EntryUse)} == {UNIT}
     assert evidence.counts["approved"] == 7
+
+
+def test_uses_are_taken_out_of_the_table_before_it_is_full(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uses, "_FULL", 3)
+    sieve = Sieve({}, {}, (("first",),), "")
+    watching = observer(sieve=sieve)
+    for number in range(10):
+        kernel.used.append(Use(0b10, number, 1))
+        watching._next_look = 0.0
+        watching.drain()
+        assert len(kernel.used) < 3
+    evidence = watching.finish()
+    assert [(use.entry, use.count) for use in evidence.of(EntryUse)] == [("first", 10)]
+    assert evidence.counts["approved"] == 10
+
+
+def test_beyond_a_number_of_workloads_uses_are_told_without(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uses, "_WHO", 1)
+    kernel.used = [Use(0b10, 1, 3), Use(0b100, 1, 4), Use(0b10, 2, 5)]
+    evidence = observer(sieve=Sieve({}, {}, (("first",), ("second",)), "")).finish()
+    assert {(use.entry, use.workload, use.count) for use in evidence.of(EntryUse)} == {
+        ("first", UNIT, 8),
+        ("second", None, 4),
+    }
 
 
 def test_after_the_end_nothing_is_polled_or_read(kernel: Kernel) -> None:

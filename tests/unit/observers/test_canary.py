@@ -29,7 +29,7 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
 
 def test_it_understands_the_modes_that_it_is_told() -> None:
     assert {Mode(*mode[:5]).place for mode in MODES} == {"wire", "silence", "unreachable", "prohibit", "nowhere"}
-    assert {mode.kind for mode in MODES} == {"tcp", "udp", "raw", "ping", "packet", "dns"}
+    assert {mode.kind for mode in MODES} == {"tcp", "udp", "routed", "raw", "ping", "packet", "dns"}
     assert Mode._fields == MODES[0]._fields[:5]
 
 

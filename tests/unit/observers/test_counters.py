@@ -130,7 +130,9 @@ def test_a_missing_program_is_a_blind_spot(kernel: Kernel) -> None:
 def test_refusals_without_a_counter_are_a_blind_spot(kernel: Kernel) -> None:
     kernel.uncounted = 3
     evidence = Counters([FIRST], EPOCH).finish()
-    assert evidence.blind[0] == "3 rules and policies that refuse packets and have no counter"
+    assert (
+        evidence.blind[0] == "3 rules and policies that refuse packets and have no counter for the outgoing ones alone"
+    )
 
 
 def test_a_namespace_that_is_set_aside_is_not_compared(kernel: Kernel) -> None:

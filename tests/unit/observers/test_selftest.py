@@ -184,6 +184,8 @@ def test_an_observer_that_sees_every_mode_of_the_right_process_is_proven(stage: 
     attempts = Attempts()
     trials = stage.run(Watchers(attempts))
     assert list(trials) == NAMES
+    unnamed = trials.pop("source routed")
+    assert (unnamed.seen, unnamed.process, unnamed.note) == ("yes", "not promised", "")
     assert {(trial.seen, trial.process, trial.note) for trial in trials.values()} == {("yes", "right", "")}
     assert blind_modes(tuple(trials.values()), "attempts") == []
     assert attempts.cgroups == [0]
@@ -218,10 +220,10 @@ def test_an_observer_that_does_not_name_processes_is_not_asked_for_them(stage: S
 
 
 def test_only_what_a_hook_stands_for_is_promised(stage: Stage) -> None:
-    attempts = Attempts(misses=("raw ICMP", "IPv6, raw ICMP", "ping socket"))
+    attempts = Attempts(misses=("source routed", "raw ICMP", "IPv6, raw ICMP", "ping socket"))
     attempts.hooks = EVERY_HOOK - {EGRESS}
     trials = stage.run(Watchers(attempts))
-    assert set(NAMES) - set(trials) == {"raw ICMP", "IPv6, raw ICMP", "ping socket"}
+    assert set(NAMES) - set(trials) == {"source routed", "raw ICMP", "IPv6, raw ICMP", "ping socket"}
     assert {trial.seen for trial in trials.values()} == {"yes"}
 
 

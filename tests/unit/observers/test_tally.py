@@ -11,7 +11,9 @@ from airgap_check.fact import Endpoint, Process, Workload, endpoint
 from airgap_check.kernel.programs import event
 from airgap_check.kernel.programs.event import Event
 from airgap_check.kernel.programs.tables import Repeat
+from airgap_check.observers import ledger
 from airgap_check.observers.observer import Epoch
+from airgap_check.observers.program import Clue
 from airgap_check.observers.tally import Tally, Who
 
 if TYPE_CHECKING:
@@ -22,24 +24,31 @@ START = datetime(2026, 11, 23, tzinfo=UTC)
 EPOCH = Epoch(START, 0, 0)
 UNIT = Workload(kind="unit", id="made.service", name="made.service")
 PEERS = ("203.0.113.1", "203.0.113.2")
+CURL = Who(42, 10, Clue(42, b"curl"))
 SCOPES: dict[str, Scope] = {"10.0.0.1": "own", "10.0.0.2": "host", "127.0.0.1": "loopback"}
 
 
 class Someone:
     """Knows everybody, and what is where in the namespace 4242 that has the cookie 7."""
 
-    def namespace(self, cookie: int) -> int:
+    def namespace(self, cookie: int, *_: int) -> int:
         return 4242 if cookie == 7 else 0
 
     def workload(self, _: int) -> Workload:
         return UNIT
 
+    def workload_of(self, *_: int) -> Workload:
+        return UNIT
+
+    def is_foreign_test(self, cgroup: int) -> bool:
+        return cgroup == 666
+
     def user(self, uid: int) -> str:
         return str(uid)
 
-    def process(self, pid: int, started: int, command: bytes, uid: int, at: int = 0) -> Process | None:
+    def process(self, pid: int, started: int, clue: Clue, uid: int, at: int = 0) -> Process | None:
         del uid, at
-        return Process(pid=pid, started=EPOCH.at_boottime(started), name=command.decode()) if pid else None
+        return Process(pid=pid, started=EPOCH.at_boottime(started), name=clue.command.decode()) if pid else None
 
     def end(self, _: int, packed: bytes, port: int | None = None, *, datagram: bool = True) -> Endpoint:
         del datagram
@@ -62,6 +71,10 @@ def seen(address: str = "203.0.113.1", **fields: Any) -> Event:
     return Event(**(facts | fields))
 
 
+def who(one: Event) -> Who:
+    return Who(one.pid, one.started, Clue(one.tid, one.command))
+
+
 def repeat(of: Event, times: int, **fields: Any) -> Repeat:
     process = of.cookie if of.hook in {event.EGRESS, event.QUEUE} else of.pid
     facts = {name: value for name, value in of._asdict().items() if name in Repeat._fields}
@@ -75,7 +88,7 @@ def a_tally(*, by_process: bool = True, limit: int = 100) -> Tally:
 def tallied(*events: Event, repeats: tuple[Repeat, ...] = ()) -> Tally:
     tally = a_tally()
     for each in events:
-        tally.add(each, Who(each.pid, each.started, each.command))
+        tally.add(each, who(each))
     for again in repeats:
         tally.count(again)
     return tally
@@ -132,6 +145,73 @@ def test_a_connected_socket_that_sends_to_a_mapped_address_is_no_second_attempt(
     repeats = (repeat(connects, 2), repeat(sends, 9))
     assert counted(connects, sends, repeats=repeats) == {"udp 203.0.113.1 443": 2}
     assert counted(sends, repeats=repeats[1:]) == {"udp 203.0.113.1 443": 9}
+
+
+def stated(*events: Event) -> list[tuple[str, int]]:
+    return [(record.state, record.count) for record in tallied(*events).records()]
+
+
+@pytest.mark.parametrize(
+    ("hook", "fields"),
+    [
+        (event.SENDMSG4, {}),
+        (event.SENDMSG4, {"family": socket.AF_INET6}),
+        (event.EGRESS, {"cookie": 5}),
+    ],
+)
+def test_a_datagram_socket_that_is_connected_only_has_sent_nothing_yet(hook: int, fields: dict[str, Any]) -> None:
+    udp: dict[str, Any] = {"protocol": 17, "type": socket.SOCK_DGRAM}
+    connects, sends = seen(**udp), seen(hook=hook, **(udp | fields))
+    assert stated(connects) == [("connect", 1)]
+    assert [state for state, _ in stated(connects, sends)] == ["attempt"]
+    assert [state for state, _ in stated(sends, connects)] == ["attempt"]
+    assert stated(seen()) == [("attempt", 1)], "TCP does speak when it connects"
+
+
+def test_a_fact_is_told_again_when_data_was_seen() -> None:
+    udp: dict[str, Any] = {"protocol": 17, "type": socket.SOCK_DGRAM}
+    tally = tallied(seen(**udp))
+    assert [record.state for record in tally.fresh()] == ["connect"]
+    tally.add(seen(hook=event.SENDMSG4, **udp), CURL)
+    assert [record.state for record in tally.fresh()] == ["attempt"]
+    tally.add(seen(hook=event.SENDMSG4, type=socket.SOCK_RAW, protocol=17), CURL)
+    assert tally.fresh() == []
+
+
+def workers(number: int, *, times: int = 1, limit: int = 100) -> Tally:
+    tally = a_tally(limit=limit)
+    for pid in range(1, number + 1):
+        one = seen(pid=pid, tid=pid, at=pid)
+        tally.add(one, who(one))
+        tally.count(repeat(one, times))
+    return tally
+
+
+def test_many_processes_that_do_the_same_are_few_facts() -> None:
+    tally = workers(1000, times=3)
+    found = [(record.process.pid, record.count) for record in tally.records() if record.process]
+    assert found == [*((pid, 3) for pid in range(1, 9)), (1000, 992 * 3)]
+    assert (tally.unkept, tally.repeats(), len(tally.fresh())) == (0, 2000, 9)
+    last = tally.records()[-1]
+    assert (last.first, last.last) == (EPOCH.at_monotonic(9), EPOCH.at_monotonic(1000))
+
+
+def test_what_differs_by_more_than_the_process_is_never_folded() -> None:
+    tally = workers(20)
+    ways: tuple[dict[str, Any], ...] = ({"command": b"wget"}, {"port": 444}, {"protocol": 17})
+    for number, differs in enumerate(ways, 50):
+        one = seen(pid=number, tid=number, **differs)
+        tally.add(one, who(one))
+    assert len(tally.records()) == 9 + 3
+
+
+def test_lines_are_given_up_and_what_they_had_counted_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "_LINES", 10)
+    tally = workers(1000, times=3)
+    assert sum(record.count for record in tally.records()) == 3000
+    assert tally.repeats() == 2000
+    assert len(tally._ledger._lines) + len(tally._ledger._passing) == 8 + 2 + 10
+    assert tally.records()[-1].last == EPOCH.at_monotonic(1000)
 
 
 def test_connecting_and_sending_without_are_two_ways_and_both_count() -> None:
@@ -199,22 +279,22 @@ def test_an_unknown_process_is_nobody() -> None:
 def test_fresh_says_each_fact_once() -> None:
     tally = tallied(seen(), seen("203.0.113.2"))
     assert [record.remote.address for record in tally.fresh()] == ["203.0.113.1", "203.0.113.2"]
-    tally.add(seen(at=9), Who(42, 10, b"curl"))
+    tally.add(seen(at=9), CURL)
     assert tally.fresh() == []
 
 
 def test_memory_is_bounded_and_what_exceeds_it_is_counted() -> None:
     tally = a_tally(limit=3)
     for number in range(10):
-        tally.add(seen(f"203.0.113.{number}"), Who(42, 10, b"curl"))
-    tally.add(seen("203.0.113.0", at=5), Who(42, 10, b"curl"))
+        tally.add(seen(f"203.0.113.{number}"), CURL)
+    tally.add(seen("203.0.113.0", at=5), CURL)
     assert (len(tally.records()), tally.unkept, len(tally.fresh())) == (3, 7, 3)
 
 
 def test_without_the_pid_of_the_initial_namespace_the_start_tells_the_line() -> None:
     tally = a_tally(by_process=False)
     mine = seen()
-    tally.add(mine, Who(42, 10, b"curl"))
+    tally.add(mine, CURL)
     tally.count(repeat(mine, 6, process=31337))
     assert [record.count for record in tally.records()] == [6]
     assert tally.repeats() == 5

@@ -15,7 +15,7 @@ from airgap_check.kernel.packet import OUTGOING, Frame, Statistics
 from airgap_check.observers import lookout, traffic
 from airgap_check.observers.observer import Epoch, UnobservableError
 from airgap_check.observers.traffic import Traffic
-from tests.onwire import SYN, hello, ip4, tcp
+from tests.onwire import SYN, hello, ip4, tcp, udp
 from tests.unit.observers.test_traffic_wire import Anywhere
 
 if TYPE_CHECKING:
@@ -132,6 +132,16 @@ def test_facts_that_were_not_kept_make_it_partial(monkeypatch: pytest.MonkeyPatc
     assert evidence.reason == "there were more than 2 different facts; 3 sightings were not kept"
 
 
+@pytest.mark.parametrize(("number", "reason"), [(1, "1 DNS message could"), (2, "2 DNS messages could")])
+def test_questions_that_cannot_be_read_make_it_partial(number: int, reason: str) -> None:
+    observer = watch()
+    for _ in range(number):
+        POSTS[11].see(ip4(17, udp(b"?", to=53)))
+    evidence = observer.finish()
+    assert (evidence.status, evidence.reason) == ("partial", f"{reason} not be read")
+    assert evidence.counts["undissected"] == number
+
+
 def test_a_namespace_that_cannot_be_watched_makes_it_partial() -> None:
     REFUSED.add(22)
     evidence = watch(HERE, THERE).finish()
@@ -151,9 +161,7 @@ def test_a_library_that_is_missing_makes_it_partial(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(traffic, "find_spec", lambda _: None)
     evidence = watch().finish()
     assert evidence.status == "partial"
-    assert evidence.reason == (
-        "not every packet can be read: cryptography and scapy cannot be imported"
-    )
+    assert evidence.reason == ("not every packet can be read: cryptography and scapy cannot be imported")
 
 
 def test_without_the_program_split_hellos_are_a_blind_spot() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from airgap_check.address import scope_of
 from airgap_check.evidence import Answer, Connection, Question, Request
 from airgap_check.fact import endpoint
-from airgap_check.kernel.packet import HOST, OUTGOING, Frame
+from airgap_check.kernel.packet import HOST, OTHER_HOST, OUTGOING, Frame
 from airgap_check.observers.wire import Wire
 from tests.onwire import (
     ACK,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 NETNS = 4026531840
 SECOND = 1_700_000_000
+OWN, STUB = "10.0.0.99", "127.0.0.53"
 
 
 class Anywhere:
@@ -48,21 +49,31 @@ class Anywhere:
     def end(self, inode: int, packed: bytes, port: int | None = None, *, datagram: bool = True) -> Endpoint:
         assert inode
         address = ip_address(packed)
+        if str(address) == OWN:
+            return endpoint(address, port, scope="own")
         return endpoint(address, port, scope="broadcast" if datagram and packed[-1] == 255 else scope_of(address))
 
 
 class Scene:
     def __init__(self, limit: int = 1000) -> None:
         identity: Any = Anywhere()
-        self.wire = Wire(identity, limit)
+        self.wire = Wire(identity, limit, NETNS)
         self.second = SECOND
 
     def show(
-        self, data: bytes, kind: int = OUTGOING, *, source: Source = "all", netns: int = NETNS, now: float = 0.0
+        self,
+        data: bytes,
+        kind: int = OUTGOING,
+        *,
+        source: Source = "all",
+        netns: int = NETNS,
+        now: float = 0.0,
+        interface: int = 2,
     ) -> None:
         self.second += 1
         ethertype = 0x86DD if data[:1] >= b"\x60" else 0x0800
-        self.wire.take(netns, Frame(self.second, 0, 2, kind, ethertype, data, len(data)), now, source=source)
+        frame = Frame(self.second, 0, interface, kind, ethertype, data, len(data))
+        self.wire.take(netns, frame, now, source=source)
 
     def facts(self, kind: type) -> list[Any]:
         return [fact for fact in self.wire.sightings.all() if isinstance(fact, kind)]
@@ -331,6 +342,10 @@ def test_dns_over_quic_or_dtls_is_encrypted_dns(scene: Scene) -> None:
 # --- names asked for -------------------------------------------------------------------------------------------------
 
 
+def framed(message: bytes) -> bytes:
+    return len(message).to_bytes(2, "big") + message
+
+
 def ask(scene: Scene, name: str, kind: str = "A", number: int = 7) -> None:
     scene.show(ip4(17, udp(asked(name, kind, number), to=53)))
 
@@ -369,7 +384,7 @@ def test_kinds_of_records_are_questions_of_their_own(scene: Scene) -> None:
     assert {fact.type for fact in scene.facts(Question)} == {"A", "AAAA"}
 
 
-def test_an_answer_binds_its_addresses_for_who_asked(scene: Scene) -> None:
+def test_an_answer_on_our_own_wire_binds_its_addresses_for_everybody(scene: Scene) -> None:
     ask(scene, "db.example.com")
     answer(scene, answered("db.example.com", "10.1.1.2", "10.1.1.1", chain=("a.example.com",), ttl=30))
     assert scene.only(Answer) == Answer(
@@ -381,12 +396,62 @@ def test_an_answer_binds_its_addresses_for_who_asked(scene: Scene) -> None:
         addresses=(endpoint(ip_address("10.1.1.1")), endpoint(ip_address("10.1.1.2"))),
         ttl=30,
         server=SERVER,
-        private=True,
+        private=False,
         first=at(2),
         seen="traffic",
     )
     assert scene.only(Question).status == "ok"
     assert scene.wire.counts()["answers"] == 1
+
+
+def converse(scene: Scene, server: str, kind: int, *, netns: int = NETNS, interfaces: tuple[int, ...] = (2, 2)) -> None:
+    """Ask by the first interfaces, and be answered by the last."""
+    *there, back = interfaces
+    for interface in there:
+        scene.show(ip4(17, udp(asked("db.example.com"), to=53), to=server), netns=netns, interface=interface)
+    reply = udp(answered("db.example.com", "10.1.1.1"), source=53, to=40000)
+    scene.show(ip4(17, reply, source=server, to=CLIENT), kind, netns=netns, interface=back)
+
+
+def test_an_answer_in_another_namespace_binds_for_who_asked_there(scene: Scene) -> None:
+    converse(scene, SERVER, HOST, netns=7)
+    assert scene.only(Answer).private
+
+
+@pytest.mark.parametrize(
+    ("server", "kind", "netns", "binds"),
+    [
+        (SERVER, HOST, 7, True),
+        (SERVER, OTHER_HOST, 7, False),
+        (SERVER, OUTGOING, NETNS, False),
+        (SERVER, OUTGOING, 7, False),
+        (STUB, OUTGOING, NETNS, True),
+        (STUB, OUTGOING, 7, True),
+        (OWN, OUTGOING, NETNS, True),
+        (OWN, OUTGOING, 7, False),
+    ],
+)
+def test_an_answer_binds_that_came_by_a_wire_or_from_loopback_itself(
+    scene: Scene, server: str, kind: int, netns: int, *, binds: bool
+) -> None:
+    converse(scene, server, kind, netns=netns)
+    assert bool(scene.facts(Answer)) is binds
+    assert scene.only(Question).status == "ok"
+
+
+@pytest.mark.parametrize(("interfaces", "binds"), [((2, 3), False), ((2, 3, 2), True), ((2, 3, 3), True)])
+def test_an_answer_binds_that_came_by_the_way_of_its_question(
+    scene: Scene, interfaces: tuple[int, ...], *, binds: bool
+) -> None:
+    converse(scene, SERVER, HOST, interfaces=interfaces)
+    assert bool(scene.facts(Answer)) is binds
+    assert scene.only(Question).count == 1
+
+
+def test_a_forgery_does_not_keep_the_answer_out(scene: Scene) -> None:
+    converse(scene, SERVER, HOST, interfaces=(2, 3))
+    answer(scene, answered("db.example.com", "10.1.1.2"))
+    assert [end.address for end in scene.only(Answer).addresses] == ["10.1.1.2"]
 
 
 def test_the_same_answer_again_is_one_fact_with_its_first_time(scene: Scene) -> None:
@@ -489,6 +554,71 @@ def test_what_is_no_dns_on_its_port_is_counted(scene: Scene) -> None:
     scene.show(ip4(17, udp(b"?", to=53)))
     scene.show(b"\x45")
     assert scene.wire.counts()["undissected"] == 2
+    assert scene.wire.unread == 1
+
+
+PUBLIC = asked("secret.example.com")
+TWICE = PUBLIC[:5] + b"\x02" + PUBLIC[6:]  # it says that it asks for two names
+ODD = PUBLIC[:2] + b"\x30" + PUBLIC[3:]  # an operation that nobody knows
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        ip4(17, udp(PUBLIC[:20], to=53)),
+        ip4(17, udp(PUBLIC, to=53)[:24], fragment=0x2000),
+        ip4(17, udp(PUBLIC, to=53)[:8], fragment=0x2000),
+        ip4(17, udp(ODD, to=53)),
+        ip4(17, udp(TWICE, to=53)),
+        ip4(6, tcp(b"\0\x05hello", to=53, flags=SYN)),
+        ip4(6, tcp(b"\0\x50hello", to=53, flags=SYN)),
+        ip4(6, tcp(framed(PUBLIC), to=53), fragment=0x2000),
+    ],
+    ids=["cut", "fragment", "fragment without payload", "operation", "two names", "TCP", "TCP unfinished", "TCP cut"],
+)
+def test_what_a_name_server_may_read_and_we_cannot_is_counted(scene: Scene, packet: bytes) -> None:
+    scene.show(packet)
+    scene.wire.settle(math.inf)
+    assert scene.wire.unread == 1
+    assert scene.wire.counts()["undissected"] == 1
+
+
+@pytest.mark.parametrize(
+    ("packet", "kind"),
+    [
+        (ip4(17, udp(answered("db.example.com", "10.1.1.1")[:20], source=53, to=40000)), HOST),
+        (ip4(17, udp(answered("db.example.com", "10.1.1.1")[:40], source=53, to=53)), OUTGOING),
+        (ip4(17, udp(b"?", to=5353)), OUTGOING),
+        (ip4(17, udp(PUBLIC, to=53), fragment=0x2000), OUTGOING),
+        (ip4(6, tcp(b"\x03\x07\x01\x02", to=53)), OUTGOING),
+        (ip4(6, tcp(to=53)), OUTGOING),
+        (ip4(6, tcp(b"\0\x05hello", source=53, to=40000, flags=SYN)), HOST),
+    ],
+    ids=["cut answer", "our own answer", "mDNS", "whole in a fragment", "joined later", "keepalive", "TCP answer"],
+)
+def test_what_asks_for_nothing_is_not(scene: Scene, packet: bytes, kind: int) -> None:
+    scene.show(packet, kind)
+    scene.wire.settle(math.inf)
+    assert scene.wire.unread == 0
+
+
+@pytest.mark.parametrize("operation", [b"\x20", b"\x28"], ids=["notify", "update"])
+def test_the_zone_of_a_change_is_asked_for(scene: Scene, operation: bytes) -> None:
+    scene.show(ip4(17, udp(PUBLIC[:2] + operation + PUBLIC[3:], to=53)))
+    assert scene.only(Question).name == "secret.example.com"
+    assert scene.wire.unread == 0
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        ip4(17, udp(PUBLIC[:2] + b"\x81" + PUBLIC[3:], to=53)),
+        ip4(6, tcp(framed(PUBLIC[:2] + b"\x81" + PUBLIC[3:]), to=53, source=53)),
+    ],
+)
+def test_a_question_that_says_it_is_an_answer_is_one(scene: Scene, packet: bytes) -> None:
+    scene.show(packet)
+    assert scene.only(Question).name == "secret.example.com"
 
 
 # --- bounds ----------------------------------------------------------------------------------------------------------

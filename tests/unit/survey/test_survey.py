@@ -51,6 +51,12 @@ def test_who_watched_every_attempt_knows_that_nobody_sent_one(status: Status, ex
     assert used(with_datagrams(inspection(extra=[evidence("attempts", status=status)])), "udp") == expected
 
 
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_a_use_that_the_kernel_had_no_room_to_count_may_have_been_any(protocol: str) -> None:
+    assert used(inspection(extra=[evidence("attempts", uses_uncounted=3)]), protocol) == "unknown"
+    assert used(inspection(extra=[evidence("attempts", uses_uncounted=0)]), protocol) == "no"
+
+
 def questions(*names: str, **sections: Any) -> list[QuestionView]:
     asked = [Question(netns=1, name=name, type="A", protocol="dns", server=remote("10.0.0.53", 53)) for name in names]
     survey = Survey(inspection(RESOLVER, extra=[evidence("traffic", *asked)]), policy(**sections))

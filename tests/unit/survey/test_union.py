@@ -9,18 +9,29 @@ import pytest
 from airgap_check.allowlist import Allowlist
 from airgap_check.evidence import EntryUse, Evidence
 from airgap_check.fact import Process
+from airgap_check.survey import union
 from airgap_check.survey.egress import Egress
-from airgap_check.survey.union import united
 from tests.building import STARTED, connection, inspection, policy, remote
 
 if TYPE_CHECKING:
-    from airgap_check.evidence import Connection
+    from collections.abc import Iterable
+
+    from airgap_check.evidence import Allowed, Connection
 
 NODE = Process(pid=7, name="node")
 
 
 def seen(by: str, address: str = "10.0.0.9", port: int | None = 443, **changes: Any) -> Connection:
     return connection(address, port, seen=by, **changes)
+
+
+def united(connections: Iterable[Connection], approved: int = 0) -> list[Connection]:
+    """Unite them where what happens in one network namespace is approved, and nothing else."""
+
+    def judge(connection: Connection) -> Allowed:
+        return "yes" if connection.netns == approved and connection.process else "no"
+
+    return union.united(connections, judge)
 
 
 @pytest.mark.parametrize("better", ["attempts", "sockets", "sockdiag"])
@@ -65,9 +76,43 @@ def test_a_closed_socket_that_is_left_out_does_not_hide_packets() -> None:
     assert united([seen("attempts"), seen("sockdiag", port=0), packets]) == [seen("attempts"), packets]
 
 
-def test_a_ping_is_the_same_whether_its_socket_was_raw_or_not() -> None:
-    raw = seen("attempts", port=None, protocol="raw")
+@pytest.mark.parametrize("state", ["proto 1", "proto 58"])
+def test_a_ping_is_the_same_whether_its_socket_was_raw_or_not(state: str) -> None:
+    raw = seen("sockets", port=None, protocol="raw", state=state)
     assert united([raw, seen("traffic", port=None, protocol="icmp")]) == [raw]
+
+
+def test_a_raw_socket_of_another_protocol_does_not_hide_pings() -> None:
+    both = [seen("sockets", port=None, protocol="raw", state="proto 47"), seen("traffic", port=None, protocol="icmp")]
+    assert united(both) == both
+
+
+def test_packets_that_another_namespace_sent_and_this_one_forwards_are_left_out() -> None:
+    sent = seen("attempts", netns=2, process=NODE)
+    assert united([sent, seen("traffic")]) == [sent]
+
+
+def test_what_one_namespace_may_do_does_not_hide_the_packets_of_another() -> None:
+    both = [seen("attempts", netns=2, process=NODE), seen("traffic")]
+    assert united(both, approved=2) == both
+
+
+def test_a_datagram_socket_that_sent_nothing_explains_that_it_was_closed_but_no_packets() -> None:
+    silent = seen("attempts", protocol="udp", state="connect")
+    packets = seen("traffic", protocol="udp")
+    assert united([silent, seen("sockdiag", protocol="udp"), packets]) == [silent, packets]
+
+
+@pytest.mark.parametrize("by", ["sockets", "sockdiag"])
+def test_sockets_of_other_namespaces_are_other_sockets(by: str) -> None:
+    both = [seen("attempts", netns=2), seen(by, ownerless=True)]
+    assert united(both) == both
+
+
+def test_a_refused_socket_is_explained_by_an_attempt_whose_namespace_had_gone() -> None:
+    attempt = seen("attempts", netns=0)
+    assert united([attempt, seen("sockdiag", port=0)]) == [attempt]
+    assert len(united([attempt, seen("sockdiag")])) == 2
 
 
 @pytest.mark.parametrize("direction", ["unknown", "inbound"])
@@ -96,15 +141,3 @@ def test_a_use_that_the_kernel_counted_is_a_use() -> None:
     uses = Evidence(kind="attempts", status="complete", records=(EntryUse(entry="entry 0", count=3),))
     egress = Egress(inspection(extra=[uses]), made, Allowlist(made, (), STARTED.date()))
     assert egress.uses["entry 0"] == 3
-
-
-def test_who_was_answered_is_a_peer_and_not_a_destination() -> None:
-    made = policy(inbound=[{"name": "clients", "cidr": "10.0.1.0/24", "ports": [53]}])
-    answered = {"seen": "attempts", "state": "reply", "direction": "inbound", "local": remote("10.0.0.2", 53)}
-    replies = (connection("10.0.1.7", None, **answered), connection("93.184.216.34", None, **answered))
-    attempts = Evidence(kind="attempts", status="complete", records=replies)
-    egress = Egress(inspection(extra=[attempts]), made, Allowlist(made, (), STARTED.date()))
-    assert [(view.remote.address, view.allowed) for view in egress.peers] == [
-        ("10.0.1.7", "yes"), ("93.184.216.34", "no"),
-    ]  # fmt: skip
-    assert egress.outbound == []

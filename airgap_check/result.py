@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airgap_check.basis import basis
+from airgap_check.evidence import Connection
 from airgap_check.field import fields
 from airgap_check.finding import Finding, Outcome, RuleResult
 from airgap_check.view import EndpointView, SettingView, View
@@ -130,7 +131,10 @@ def subject_of(view: View) -> str:
     if process:
         words.append(f"{process.name or '?'}[{process.pid}]")
     elif hasattr(record, "process") and not name:
-        words.append("unknown process")
+        # Packets name no process, but whoever sent them.
+        packet = isinstance(record, Connection) and record.seen in {"capture", "traffic"}
+        sender = record.local.address if packet else None
+        words.append(sender or "unknown process")
     if workload:
         words.append(f"({workload.kind} {workload.name})")
     if isinstance(view, SettingView | EndpointView) and not process:

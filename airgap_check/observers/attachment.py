@@ -98,13 +98,13 @@ def _attach_all(root: Root, tables: Tables, stack: ExitStack, maps: ExitStack) -
         stack.callback(packets.close)
         hooks.add(event.EGRESS)
         blind.append("what raw and ping sockets send where no route leads, or the firewall refuses it")
-        blind.append("source-routed packets that did not leave, and who sent those that did")
+        blind.append("source-routed packets that did not leave, and which process sent those of TCP and UDP that did")
         if owned is None or "owned" in packets.missing:
             blind.append("answers of raw sockets that were open before: they look like the kernel's own")
         if "keeping" in packets.missing:
             blind.append("who made a raw socket, once many others were made after it")
     except bpf.BpfError as error:
-        blind.append(f"what raw, ping and SCTP sockets send ({_reason(error)})")
+        blind.append(f"what raw, ping and SCTP sockets send, and source-routed packets ({_reason(error)})")
     try:
         queued = queue.attach(tables, _there(types), who, None if root.is_whole else root.descriptor)
         stack.callback(queued.close)

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from airgap_check.engine import Terms, judge
-from airgap_check.evidence import Evidence
+from airgap_check.evidence import Evidence, Request
 from airgap_check.inspection import Trial
-from tests.building import RULES, STARTED, connection, inspection, policy
+from tests.building import RULES, STARTED, connection, inspection, policy, remote
 
 if TYPE_CHECKING:
     from airgap_check.evidence import Status
@@ -83,8 +83,19 @@ def test_a_capture_is_judged_without_what_only_a_host_has() -> None:
     assert [limitation.id for limitation in report.limitations] == ["self-asserted", "controls", "capture"]
 
 
-def test_public_egress_in_a_capture_is_a_violation() -> None:
-    assert verdict(captured(connection("93.184.216.34", seen="capture", ownerless=True))).exit_code == 1
+def test_public_egress_in_a_capture_is_a_violation_of_whoever_sent_it() -> None:
+    report = verdict(captured(connection("93.184.216.34", seen="capture", ownerless=True)))
+    assert report.exit_code == 1
+    (finding,) = (finding for result in report.results for finding in result.findings)
+    assert finding.subject == "10.0.0.2"
+
+
+def test_a_request_whose_name_nobody_can_read_has_a_subject_too() -> None:
+    hidden = Request(
+        netns=0, source="tls", hidden="ech", protocol="tcp", remote=remote("10.0.0.8", 443), seen="capture"
+    )
+    report = verdict(captured(hidden))
+    assert [finding.subject for result in report.results for finding in result.findings] == ["unknown process"]
 
 
 def test_a_capture_that_was_cut_short_is_inconclusive() -> None:

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from airgap_check.kernel.programs.makers import Makers
     from airgap_check.kernel.programs.tables import Tables
 
-HOUSEKEEPING = event.HOUSEKEEPING
 
 _TYPE = 8  # struct bpf_sock
 _FAMILY, _SOCKET = 88, 168  # struct __sk_buff

@@ -55,6 +55,5 @@ def test_without_scapy_it_is_said_what_was_not_opened(tmp_path: Path, *, columns
     found = judge(tmp_path, columns=columns)
     assert found.status == "partial"
     assert found.reason == (
-        "3 packets with tunnels, labels or extension headers were not opened: scapy is missing"
-        " (pip install scapy)"
+        "3 packets with tunnels, labels or extension headers were not opened: scapy is missing (pip install scapy)"
     )

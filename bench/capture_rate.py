@@ -6,20 +6,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from airgap_check.evidence import Connection
 from airgap_check.kernel import netns
 from airgap_check.observers.identity import Identity
 from airgap_check.observers.observer import Epoch
 from airgap_check.observers.traffic import Traffic
+from bench import compiled
 from bench.figure import Figure
 
 _RATE, _SECONDS, _ROUNDS = 200_000, 6, 3
@@ -33,13 +32,10 @@ link set void up
 
 def measure() -> list[Figure]:
     """Return how many packets were lost, and the share of a core that the observer took."""
-    compiler = shutil.which("cc") or shutil.which("clang")
-    if compiler is None:
-        sys.stdout.write("capture: no C compiler, not measured\n")
-        return []
     with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder, "packets")
-        subprocess.run([compiler, "-O2", "-o", program, Path(__file__).with_name("packets.c")], check=True)
+        program = compiled.program("packets", folder)
+        if program is None:
+            return []
         argv = ["unshare", "--net", sys.executable, "-m", "bench.capture_rate", str(program)]
         took = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
     rate = f"{took['rate']:,.0f} packets/s, {took['wanted']:,} wanted"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from bench import compiled
 from bench.figure import Figure
 from tests.live.lab import DATABASE, Lab, checker_environment
 from tests.live.lab_host import CHECKOUT
@@ -29,13 +29,10 @@ _IDLE = 10.0  # seconds over which an idle watch is measured
 
 def measure() -> list[Figure]:
     """Return the ratios for attempts that the kernel approves, and what an idle watch takes."""
-    compiler = shutil.which("cc") or shutil.which("clang")
-    if compiler is None:
-        sys.stdout.write("overhead: no C compiler, not measured\n")
-        return []
     with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder, "attempts")
-        subprocess.run([compiler, "-O2", "-o", program, Path(__file__).with_name("attempts.c")], check=True)
+        program = compiled.program("attempts", folder)
+        if program is None:
+            return []
         with Lab() as lab:
             lab.near.be_patient(600)
             lab.near.ip(f"address add {_HERE}/32 dev lo")

@@ -15,6 +15,7 @@ from airgap_check.fact import Process
 from airgap_check.kernel import foreign_path
 from airgap_check.redact import command, printable
 
+TICK = 10_000_000  # nanoseconds: /proc counts in hundredths of a second on every architecture (USER_HZ)
 _CHUNK = 1 << 16
 _COMMAND_LENGTH = 512
 _ARGUMENTS, _ARGUMENT_LENGTH = 64, 4096  # enough for those 512 characters; a command line may have megabytes
@@ -65,6 +66,14 @@ def _read_all(descriptor: int, limit: int) -> bytes:
 def _stat_fields(pid: int) -> list[bytes]:
     """Return the fields of /proc/PID/stat from the state on (proc_pid_stat(5), field 3); the name may hold anything."""
     return read(pid, "stat").rpartition(b")")[2].split()
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when a process started, in ticks of `TICK` after boot (field 22); None when it has gone."""
+    try:
+        return int(_stat_fields(pid)[19])
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def is_kernel_thread(pid: int) -> bool:

@@ -33,7 +33,6 @@ _AT_ONCE, _LAST_ROUNDS = 1 << 14, 12  # events read in one turn; turns that empt
 _ASIDE = 4096  # events of the self-test that are kept
 _SECONDS = 2.0  # between two looks at what is used, and by whom
 _CGROUPS = 1 << 14  # of which we remember whether they are a self-test's
-_TICK = 10_000_000
 
 
 class Attempts:
@@ -62,7 +61,7 @@ class Attempts:
         self._cgroups_aside: set[int] = set()
         self._foreign_tests: dict[int, bool] = {}
         self._aside: list[Event] = []
-        self._us = os.getpid(), _start_ticks(os.getpid())
+        self._us = os.getpid(), procfs.start_ticks(os.getpid())
         self._next_look = 0.0
         self._limit = limit
         self._evidence: Evidence | None = None
@@ -158,7 +157,7 @@ class Attempts:
                 return
             who = holder or who
         pid, ticks = self._us
-        if who.pid == pid and (not who.started or who.started // _TICK == ticks):
+        if who.pid == pid and (not who.started or who.started // procfs.TICK == ticks):
             self._counts["self"] += 1
             return
         self._tally.add(attempt, who)
@@ -181,11 +180,3 @@ class Attempts:
             yield f"{overrun} attempts were lost: they came faster than they could be read"
         if self._tally.unkept:
             yield f"{self._tally.unkept} attempts were lost: more than {self._limit} different ones"
-
-
-def _start_ticks(pid: int) -> int:
-    """Return when a process started, in ticks of /proc (proc_pid_stat(5), field 22)."""
-    try:
-        return int(procfs.read(pid, "stat").rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return -1

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 _PROCESSES, _WORKLOADS = 1 << 13, 1 << 14  # kept at most
 _SECONDS = 1.0  # between two walks through the hierarchy of cgroups
-_TICK = 10_000_000  # nanoseconds: /proc counts in hundredths of a second on every architecture (USER_HZ)
-_START = 19  # the field of /proc/PID/stat, counted from the state (proc_pid_stat(5), field 22)
 
 
 class Identity:
@@ -164,14 +162,13 @@ class Identity:
 
     def _is_same(self, pid: int, started: int, at: int) -> bool:
         """Tell whether /proc knows the very process: by its start, or as one that had started before it was seen."""
-        try:
-            ticks = int(procfs.read(pid, "stat").rpartition(b")")[2].split()[_START])
-        except (OSError, ValueError, IndexError):
+        ticks = procfs.start_ticks(pid)
+        if ticks is None:
             return False
         if started:
-            return ticks == started // _TICK
+            return ticks == started // procfs.TICK
         seen = at - self._epoch.monotonic + self._epoch.boottime
-        return bool(at) and (ticks + 1) * _TICK <= seen
+        return bool(at) and (ticks + 1) * procfs.TICK <= seen
 
     def _walk(self, number: int) -> str | None:
         if time.monotonic() >= self._next_walk:

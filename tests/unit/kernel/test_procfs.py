@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -152,3 +153,14 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         with pytest.raises(OSError):  # noqa: PT011  (each its own; what counts is what is left)
             procfs.read_in_root(ME, path)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_when_a_process_started_is_told_in_ticks_until_it_has_gone() -> None:
+    ticks = procfs.start_ticks(os.getpid())
+    described = procfs.describe(os.getpid())
+    assert ticks is not None
+    assert described is not None
+    assert described.started is not None
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert abs(described.started.timestamp() - booted - ticks * procfs.TICK / 1e9) < 5
+    assert procfs.start_ticks(1 << 30) is None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from airgap_check.evidence import EntryUse
+from airgap_check.kernel import procfs
 from airgap_check.kernel.bpf import BpfError
 from airgap_check.kernel.btf import ExecutableOffsets, PidOffsets, StartOffsets
 from airgap_check.kernel.cgroup2 import Root
@@ -20,7 +21,7 @@ from airgap_check.kernel.programs.identity import Identity as Who
 from airgap_check.kernel.programs.identity import PidNamespace
 from airgap_check.kernel.programs.tables import Use
 from airgap_check.kernel.sieve import NOTHING, Sieve
-from airgap_check.observers import attachment, attempts, holders, uses
+from airgap_check.observers import attachment, holders, uses
 from airgap_check.observers.attachment import CONNECTS, Attachment
 from airgap_check.observers.attempts import Attempts
 from airgap_check.observers.observer import Epoch, UnobservableError
@@ -211,7 +212,9 @@ def test_what_was_set_aside_never_becomes_a_record(kernel: Kernel) -> None:
 
 
 def test_what_we_ask_ourselves_is_counted_only(kernel: Kernel) -> None:
-    start = attempts._start_ticks(os.getpid()) * 10_000_000
+    ticks = procfs.start_ticks(os.getpid())
+    assert ticks is not None
+    start = ticks * procfs.TICK
     kernel.waiting = [seen(pid=os.getpid(), started=start), seen(pid=os.getpid(), started=start + 20_000_000)]
     evidence = observer().finish()
     assert (evidence.counts["self"], len(evidence.records)) == (1, 1)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date, datetime
 
+    from airgap_check.asset import Reference
     from airgap_check.evidence import Allowed, Answer, Connection, Listener, Resolver, Setting
     from airgap_check.fact import Endpoint
 
@@ -185,14 +186,14 @@ class Allowlist:
                 misses.append((rule.name, "holds the address, but is only for some"))
         return misses
 
-    def endpoint(self, setting: Setting, end: Endpoint) -> Decision:
-        """Judge a place that a setting names: by its name, or by its address as if somebody had connected to it."""
+    def endpoint(self, names: Setting | Reference, end: Endpoint) -> Decision:
+        """Judge a place that a setting or an asset names: by name, or by address as if somebody had connected."""
         remote = self.scoped(end)
         if remote.scope in NEVER_EGRESS:
             return Decision("yes", f"{remote.scope} addresses are never egress")
-        return _best(self._names(rule, setting, remote) for rule in self._live)
+        return _best(self._names(rule, names, remote) for rule in self._live)
 
-    def _names(self, rule: _Rule, setting: Setting, remote: Endpoint) -> Decision:
+    def _names(self, rule: _Rule, setting: Setting | Reference, remote: Endpoint) -> Decision:
         if rule.protocol == "icmp" or not rule.carries(None, remote.port):
             return NO
         process, workload = setting.process, setting.workload

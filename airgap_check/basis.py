@@ -40,8 +40,16 @@ _STRICT: dict[str, frozenset[str]] = {
 _OPTIONAL = {
     "traffic": "names on the wire were not observed; use --observe",
     "counters": "the kernel's counters were not watched; use --observe",
+    "database": "rows of the business database were not examined; use --database",
+    "deployment": "no deployment files were given; use --deployment PATH",
+    "probes": "nothing was probed; that is what airgap-check preflight does",
+    "bundle": "no bundle was examined; that is what airgap-check bundle DIR does",
+    "artifact": "artifacts were not examined",
+    "state": "what the runtimes keep was not examined",
+    "upgrade": "nothing was compared with what ran before",
 }
 _CAPTURED = frozenset({"connection", "question", "request", "mention", "encrypted-dns", "resolved", "answer"})
+_BUNDLED = frozenset({"bundle-check", "bundle-endpoint"})
 _NOT_CAPTURED = {
     "environment": "environments, settings and runtimes",
     "sockets": "who connected to this host",
@@ -52,13 +60,15 @@ _NOT_CAPTURED = {
 }
 
 
-def basis(kind: str, coverage: Sequence[Coverage], source: Literal["host", "capture"]) -> Basis:
+def basis(kind: str, coverage: Sequence[Coverage], source: Literal["host", "capture", "bundle"]) -> Basis:
     """Say what the views of a kind rest on in this run."""
     base = KINDS[kind][1]
     also = _ALSO.get(kind, ())
+    if source == "bundle" and kind not in _BUNDLED:
+        return Basis("not applicable", "a bundle is judged as it lies there, not as it runs")
     if source == "capture":
         if kind not in _CAPTURED:
-            return Basis("not applicable", f"a capture does not show {_NOT_CAPTURED[base]}")
+            return Basis("not applicable", f"a capture does not show {_NOT_CAPTURED.get(base, 'what is installed')}")
         base, also = "capture", ()
     took_part = {item.collector: item for item in coverage}
     if base not in took_part and base in _OPTIONAL:

@@ -42,6 +42,15 @@ class Terms(Fact, frozen=True, kw_only=True):
     accept_derived: bool = False
 
 
+_UNSEEN = {
+    "database": (
+        "Rows of the business database were not examined: webhooks, identity providers and settings that live only "
+        "there are not covered; use --database."
+    ),
+    "deployment": "Deployment files were not examined; use --deployment PATH.",
+}
+
+
 def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) -> Report:
     """Judge what was seen by the rules under a policy."""
     survey = Survey(inspection, policy)
@@ -123,7 +132,7 @@ def _doubts(
     doubts += [f"undecided: {', '.join(names)}: {reason}" for reason, names in undecided.items()]
     if all(result.outcome in {"unknown", "not_applicable"} for result in results):
         doubts.append("no rule could be decided")
-    if policy.derived and not terms.accept_derived:
+    if policy.derived and not terms.accept_derived and inspection.source != "bundle":
         doubts.append("the policy was derived from this host, and nobody approved it: airgap-check init prints it")
     if no_runtime:
         doubts.append("no ObjectOS runtime was found, and the policy does not say runtime: {expected: false}")
@@ -134,8 +143,8 @@ def _doubts(
 
 def _required(inspection: Inspection, policy: Policy) -> tuple[str, ...]:
     """Name the collectors without which there is no clean bill of health; of a capture it is the only one there is."""
-    if inspection.source == "capture":
-        return ("capture",)
+    if inspection.source != "host":
+        return (inspection.source,)
     required: list[str] = list(policy.file.require)
     if policy.file.inbound is not None:
         required.append("listeners")
@@ -175,6 +184,11 @@ def _limitations(inspection: Inspection, survey: Survey, policy: Policy) -> tupl
             "existed left nothing in them."
         )
         return tuple(Limitation(id=name, text=text) for name, text in texts.items())
+    if inspection.source == "bundle":
+        texts["bundle"] = "Files were judged as they lie there: what an installation makes of them was not seen."
+        return tuple(Limitation(id=name, text=text) for name, text in texts.items())
+    took_part = {evidence.kind for evidence in inspection.evidence}
+    texts |= {collector: unseen for collector, unseen in _UNSEEN.items() if collector not in took_part}
     texts["initial-environment"] = (
         "Environments are those that processes were started with; later changes are invisible."
     )

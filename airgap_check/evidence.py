@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import msgspec
 
 from airgap_check.address import Scope
-from airgap_check.fact import Endpoint, Fact, Place, Process, Workload
+from airgap_check.asset import Artifact, Check, Image, Package, Probe, Reference
+from airgap_check.fact import Endpoint, Fact, Place, Process, Record, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 Posture = Literal["unset", "blank", "disabled", "url", "lookalike", "other"]
 Direction = Literal["outbound", "inbound", "unknown"]
@@ -23,10 +25,6 @@ Status = Literal["complete", "partial", "unavailable"]
 Allowed = Literal["yes", "no", "unknown"]
 Sight = Literal["sockets", "attempts", "sockdiag", "traffic", "capture"]
 Hidden = Literal["no", "ech", "encrypted-dns", "cut"]
-
-
-class Record(Fact, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
-    """A fact that rules can judge."""
 
 
 class Connection(Record, frozen=True, kw_only=True, tag="connection"):
@@ -118,7 +116,11 @@ class EntryUse(Record, frozen=True, kw_only=True, tag="use"):
 
 
 class Setting(Record, frozen=True, kw_only=True, tag="setting"):
-    """A configuration value that names, or fails to name, an endpoint; ``value`` never holds a secret."""
+    """A configuration value that names, or fails to name, an endpoint; ``value`` never holds a secret.
+
+    ``product`` and ``version`` are those of the runtime that was given it, where it was; ``read`` tells whether that
+    one reads a variable of this name at all. ``seen`` names the collector.
+    """
 
     name: str
     value: str = ""
@@ -128,14 +130,28 @@ class Setting(Record, frozen=True, kw_only=True, tag="setting"):
     place: Place
     process: Process | None = None
     workload: Workload | None = None
+    product: str | None = None
+    version: str | None = None
+    read: Literal["yes", "no", "unknown"] | None = None
+    seen: Literal["environment", "deployment", "bundle"] = "environment"
 
 
 class Runtime(Record, frozen=True, kw_only=True, tag="runtime"):
-    """A running process that is, or belongs to, the product: the subject of the audit."""
+    """A running process that is, or belongs to, the product: the subject of the audit.
+
+    ``cloud_url`` is the posture of the `OS_CLOUD_URL` in force for it, wherever that was set, and None where it could
+    not be found out; ``unset_means`` what this product and version makes of none. ``image`` is the reference that its
+    container was started from, ``digest`` the id of that image. ``artifact`` is the path or URL that it boots from.
+    """
 
     product: str
     version: str | None = None
     netns: int | None = None
+    cloud_url: Posture | None = None
+    unset_means: Literal["public", "offline", "unknown"] = "unknown"
+    image: str | None = None
+    digest: str | None = None
+    artifact: str | None = None
     process: Process
     workload: Workload | None = None
 
@@ -207,6 +223,12 @@ AnyRecord = (
     | Answer
     | Listener
     | PolicyTrust
+    | Artifact
+    | Reference
+    | Check
+    | Package
+    | Image
+    | Probe
 )
 _R = TypeVar("_R", bound=Record)
 

@@ -14,6 +14,10 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A part of a record."""
 
 
+class Record(Fact, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
+    """A fact that rules can judge."""
+
+
 class Process(Fact, frozen=True, kw_only=True):
     """A process as it was when it was seen. ``command`` is redacted; ``started`` tells a reused pid apart."""
 
@@ -57,9 +61,12 @@ class Endpoint(Fact, frozen=True, kw_only=True):
 
 
 class Place(Fact, frozen=True, kw_only=True):
-    """Where a setting stands: the environment of a process, a file and line, a unit, a command line."""
+    """Where a setting stands: the environment of a process, a file and line, a unit, a command line, an image.
 
-    kind: Literal["process", "own", "file", "unit", "command-line"]
+    ``unit`` is the unit, the service of a compose file, or kind and name of a Kubernetes object.
+    """
+
+    kind: Literal["process", "own", "file", "unit", "command-line", "compose", "kubernetes", "dockerfile", "image"]
     pid: int | None = None
     path: str | None = None
     line: int | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from airgap_check.evidence import Evidence, Record
-from airgap_check.fact import Fact
+from airgap_check.evidence import Evidence
+from airgap_check.fact import Fact, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ class Inspection(Fact, frozen=True, kw_only=True):
     policy: PolicyReference
     filtered_by: str | None = None
     claim: Literal["snapshot", "observed", "replayed"] = "snapshot"
-    source: Literal["host", "capture"] = "host"
+    source: Literal["host", "capture", "bundle"] = "host"
     gaps: tuple[tuple[datetime, datetime], ...] = ()
     self_test: tuple[Trial, ...] = ()
     relaxed: tuple[str, ...] = ()

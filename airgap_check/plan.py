@@ -30,6 +30,8 @@ class Observing(Fact, frozen=True, kw_only=True):
 class Plan(Fact, frozen=True, kw_only=True):
     """What to do. ``max_time`` is in seconds, beyond any observation; ``every_owner`` looks up owners nobody needs yet.
 
+    ``deployment`` names files to read besides, ``database`` asks for rows of the business database, ``state`` is the
+    folder that remembers earlier runs, None for none.
     ``relaxed`` names the options that make the collection milder than the default.
     """
 
@@ -42,6 +44,9 @@ class Plan(Fact, frozen=True, kw_only=True):
     argv: tuple[str, ...] = ()
     relaxed: tuple[str, ...] = ()
     observing: Observing | None = None
+    deployment: tuple[str, ...] = ()
+    database: bool = False
+    state: str | None = None
 
 
 class Watcher(NamedTuple):

@@ -111,6 +111,18 @@ class Canaries(_Part, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
 
 
+class Release(_Part, frozen=True, kw_only=True):
+    """What was delivered and approved, by digest (``sha256:`` and 64 hexadecimal digits); an absent list is not judged.
+
+    ``images`` holds ids or manifest digests, ``artifacts`` digests of files; ``packages`` maps the id of each approved
+    package to digests of its manifest or file. Packages are the exception: what is installed must be listed.
+    """
+
+    images: tuple[str, ...] | None = None
+    artifacts: tuple[str, ...] | None = None
+    packages: dict[str, OneOrMany] = {}
+
+
 class WaiverFile(_Part, frozen=True, kw_only=True):
     """A waiver as it is written."""
 
@@ -139,6 +151,7 @@ class PolicyFile(_Part, frozen=True, kw_only=True):
     scope: ScopeTerms = ScopeTerms()
     runtime: RuntimeTerms = RuntimeTerms()
     canaries: Canaries = Canaries()
+    release: Release = Release()
     require: tuple[Collector, ...] = DEFAULT_REQUIRE
     waivers: tuple[WaiverFile, ...] = ()
 
@@ -221,3 +234,9 @@ def is_host_name(text: str) -> bool:
         and not label.startswith("-") and not label.endswith("-")
         for label in labels
     )  # fmt: skip
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether text is a SHA-256 digest as container tools and the runtime's own pins write it."""
+    algorithm, colon, digits = text.partition(":")
+    return algorithm == "sha256" and bool(colon) and len(digits) == 64 and set(digits) <= set("0123456789abcdef")

@@ -14,9 +14,11 @@ from airgap_check.policy import (
     OneOrMany,
     Policy,
     PolicyFile,
+    Release,
     Selector,
     Waiver,
     WaiverFile,
+    is_digest,
     is_host_name,
     many,
     port_range,
@@ -84,6 +86,7 @@ def _check(document: Document, file: PolicyFile) -> None:
     for index, address in enumerate(many(file.canaries.addresses)):
         if parse_address(address) is None:
             document.fault(("canaries", "addresses", index), f"not an address: {address}")
+    _check_release(document, file.release)
     _check_selector(document, ("scope", "subject"), file.scope.subject)
     if file.scope.others == "public-only" and file.scope.subject is None:
         document.fault(("scope", "others"), "public-only needs scope.subject: without it everything is an other")
@@ -100,6 +103,17 @@ def _each(path: Path, value: OneOrMany | None) -> Iterator[tuple[Path, str]]:
         yield path, value
     else:
         yield from (((*path, index), text) for index, text in _whole(value))
+
+
+def _check_release(document: Document, release: Release) -> None:
+    listed: list[tuple[Path, OneOrMany | None]] = [
+        (("release", key), getattr(release, key)) for key in ("images", "artifacts")
+    ]
+    listed += [(("release", "packages", name), digests) for name, digests in (release.packages or {}).items()]
+    for path, digests in listed:
+        for where, text in _each(path, digests):
+            if not is_digest(text):
+                document.fault(where, f"not a digest: {text} (write sha256: and 64 hexadecimal digits)")
 
 
 def _check_selector(document: Document, path: Path, selector: Selector | None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from airgap_check.asset import Artifact, Check, Image, Package, Probe, Reference
 from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.evidence import (
     Answer,
@@ -51,7 +52,7 @@ class Header(Fact, frozen=True, kw_only=True):
     run: Run
     clock: Clock
     collectors: tuple[str, ...]
-    source: Literal["host", "capture"] = "host"
+    source: Literal["host", "capture", "bundle"] = "host"
     gaps: tuple[tuple[datetime, datetime], ...] = ()
     self_test: tuple[Trial, ...] = ()
     relaxed: tuple[str, ...] = ()
@@ -66,9 +67,11 @@ Line = AnyRecord | CoverageLine
 
 def collector_of(record: AnyRecord) -> str:
     """Name the collector that states a kind of record."""
-    if isinstance(record, Setting | Runtime):
+    if isinstance(record, Runtime):
         return "environment"
-    if isinstance(record, Connection | Question | Request):
+    if isinstance(record, Connection | Question | Request | Setting | Artifact | Reference | Check):
+        return record.seen
+    if isinstance(record, Package | Image | Probe):
         return record.seen
     if isinstance(record, Counter):
         return "counters"

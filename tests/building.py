@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 STARTED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 COLLECTORS = ("environment", "sockets", "resolution", "listeners")
-RUNTIME = Runtime(product="ObjectOS", process=Process(pid=10, name="node"))
+RUNTIME = Runtime(
+    product="ObjectOS", version="4.2.0", cloud_url="unset", unset_means="offline", process=Process(pid=10, name="node")
+)
 
 
 def remote(address: str, port: int | None = None, scope: Scope | None = None) -> Endpoint:

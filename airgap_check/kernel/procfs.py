@@ -191,6 +191,11 @@ def read_in_root(pid: int, path: str, limit: int = 1 << 20) -> bytes:
     return _regular_bytes(foreign_path.locate(pid, path), limit)
 
 
+def open_in_root(pid: int, path: str) -> int:
+    """Open a regular file for reading as the process would find it; raises as `read_in_root`."""
+    return _regular(foreign_path.locate(pid, path))
+
+
 def names_in_root(pid: int, path: str, limit: int = 1024) -> list[str]:
     """Return the sorted names in a folder as the process would find it; raises OSError, EFBIG above ``limit`` names."""
     located = foreign_path.locate(pid, path)
@@ -204,20 +209,25 @@ def names_in_root(pid: int, path: str, limit: int = 1024) -> list[str]:
 
 
 def _regular_bytes(located: int, limit: int) -> bytes:
-    """Read the regular file that an O_PATH descriptor stands for, and close the descriptor.
+    """Read the regular file that an O_PATH descriptor stands for, and close the descriptor."""
+    descriptor = _regular(located)
+    try:
+        return _read_all(descriptor, limit)
+    finally:
+        os.close(descriptor)
+
+
+def _regular(located: int) -> int:
+    """Open the regular file that an O_PATH descriptor stands for, and close that descriptor.
 
     Opening a device or a FIFO can itself do something, so the kind is checked on the O_PATH descriptor first.
     """
     try:
         if not stat.S_ISREG(os.fstat(located).st_mode):
             raise foreign_path.RefusedFileError(errno.EINVAL, "not a regular file")
-        descriptor = os.open(f"/proc/self/fd/{located}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{located}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     finally:
         os.close(located)
-    try:
-        return _read_all(descriptor, limit)
-    finally:
-        os.close(descriptor)
 
 
 def is_contained() -> bool:

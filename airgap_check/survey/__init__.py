@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,11 +10,13 @@ import msgspec
 from airgap_check.address import PUBLIC
 from airgap_check.allowlist import NEVER_EGRESS, Allowlist
 from airgap_check.evidence import Answer, Listener, PolicyTrust, Posture, Resolver, Runtime, Setting
-from airgap_check.fact import Endpoint, Place
+from airgap_check.fact import Endpoint
 from airgap_check.survey import usage
+from airgap_check.survey.assets import Assets
 from airgap_check.survey.attribution import attributed
 from airgap_check.survey.egress import Egress
 from airgap_check.survey.hearsay import Hearsay
+from airgap_check.survey.place import target_of, where_of
 from airgap_check.view import (
     DeploymentView,
     EndpointView,
@@ -44,6 +47,7 @@ class Survey:
         self._egress = Egress(inspection, policy, self.allowlist)
         self._hearsay = Hearsay(inspection, policy, self.allowlist)
         self._uses = self._egress.uses
+        self._assets = Assets(inspection, policy, self.allowlist, self._located, self._hearsay.is_public)
         self.answers = self._hearsay.answers
         self.connections = self._egress.judged
         self.owner_unknown = self._egress.owner_unknown
@@ -52,12 +56,19 @@ class Survey:
     def views(self, kind: str) -> Sequence[View]:
         """Return the views of one kind, in the order of the evidence."""
         if kind not in self._views:
-            outbound = self._egress.outbound
+            outbound, assets = self._egress.outbound, self._assets
             makers: dict[str, Callable[[], Iterator[View]]] = {
                 "listener": self._listeners,
                 "setting": self._settings,
                 "endpoint": self._endpoints,
                 "deployment": self._deployment,
+                "runtime": assets.runtimes,
+                "package": assets.packages,
+                "probe": assets.probes,
+                **{f"{name}-endpoint": partial(assets.references, source) for name, source in _NAMING.items()},
+                **{f"{name}-check": partial(assets.checks, source) for name, source in _CHECKING.items()},
+                "artifact": lambda: assets.artifacts("artifact"),
+                "deployment-image": lambda: assets.images("deployment"),
                 "resolver": self._resolvers,
                 "answer": self._hearsay.named,
                 "resolved": self._hearsay.resolved,
@@ -82,7 +93,7 @@ class Survey:
     def _settings(self) -> Iterator[View]:
         for setting in self._inspection.records(Setting):
             yield SettingView(
-                policy=self._terms, record=setting, where=_where(setting.place), meaning=_MEANINGS[setting.posture]
+                policy=self._terms, record=setting, where=where_of(setting.place), meaning=_MEANINGS[setting.posture]
             )
 
     def _endpoints(self) -> Iterator[View]:
@@ -95,8 +106,8 @@ class Survey:
                     record=setting,
                     remote=self._located(end),
                     allowed=decision.allowed,
-                    where=_where(setting.place),
-                    target=_target(end),
+                    where=where_of(setting.place),
+                    target=target_of(end),
                 )
 
     def _located(self, end: Endpoint) -> Endpoint:
@@ -121,12 +132,22 @@ class Survey:
     def _entries(self) -> Iterator[View]:
         self.views("endpoint")
         self.views("resolver")
+        for kind in (f"{name}-endpoint" for name in _NAMING):
+            self.views(kind)
+        self._uses.update(self._assets.used)
         return usage.entries(self._inspection, self._policy, self.allowlist, self.answers, self._uses)
 
     def _file(self) -> Iterator[View]:
         for trust in self._inspection.records(PolicyTrust):
             yield PolicyFileView(policy=self._terms, record=trust)
 
+
+# kind of view, without its ending -> the collector whose records it shows
+_NAMING = {"artifact": "artifact", "package": "state", "stored": "database", "bundle": "bundle", "probe": "probes"}
+_CHECKING = {
+    "artifact": "artifact", "state": "state", "stored": "database", "deployment": "deployment", "upgrade": "upgrade",
+    "bundle": "bundle", "probe": "probes",
+}  # fmt: skip
 
 _MEANINGS: dict[Posture, str] = {
     "unset": "unset",
@@ -136,20 +157,3 @@ _MEANINGS: dict[Posture, str] = {
     "lookalike": "a look-alike of a disabling word, which does not disable",
     "other": "neither a URL nor a disabling word",
 }
-
-
-def _where(place: Place) -> str:
-    """Say where a setting stands."""
-    line = f"{place.path}:{place.line}" if place.path and place.line else place.path
-    if place.kind == "own":
-        return "our own environment"
-    if place.kind in {"process", "command-line"}:
-        return f"{'the environment' if place.kind == 'process' else 'the command line'} of process {place.pid or '?'}"
-    unit = f"unit {place.unit}" if place.unit else None
-    return " of ".join(text for text in (line, unit) if text) or "?"
-
-
-def _target(end: Endpoint) -> str:
-    host = end.name or end.address or "?"
-    host = f"[{host}]" if ":" in host else host
-    return f"{host}:{end.port}" if end.port else host

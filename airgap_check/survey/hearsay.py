@@ -47,7 +47,7 @@ class Hearsay:
                 record=question,
                 name=self._base(question.name),
                 asked=normal(question.name) or ".",
-                public="yes" if self._is_public(question.name) else "no",
+                public="yes" if self.is_public(question.name) else "no",
                 allowed="yes" if self._is_listed(question.name) else "no",
             )
 
@@ -58,7 +58,7 @@ class Hearsay:
                 policy=self._policy.terms,
                 record=request,
                 remote=self._allowlist.scoped(request.remote),
-                public="yes" if request.name and self._is_public(request.name) else "no",
+                public="yes" if request.name and self.is_public(request.name) else "no",
                 listed="yes" if request.name and self._is_listed(request.name) else "no",
                 allowed=self._allowlist.connection(_connection(request)).allowed,
             )
@@ -133,7 +133,7 @@ class Hearsay:
         """Tell whether an entry names it; an attribute of a name (``_ldap._tcp.NAME``) is part of it."""
         return self._allowlist.covers_name(name) or self._allowlist.covers_name(bare(name))
 
-    def _is_public(self, name: str) -> bool:
+    def is_public(self, name: str) -> bool:
         """Tell whether a name belongs to the public tree; where an address stands, its scope tells.
 
         It is the whole name that counts, as that is what name servers are asked: completed by a suffix of the site's

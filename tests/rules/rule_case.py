@@ -42,7 +42,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "process": "node",
     },
     "setting": {"place": {"kind": "process", "pid": 4711}, "process": "node"},
-    "runtime": {"product": "objectos", "process": "node"},
+    "runtime": {"product": "ObjectOS", "version": "4.2.0", "process": "node"},
     "question": {
         "netns": 4026531840, "type": "A", "protocol": "dns", "server": "10.20.0.53:53", "process": "node",
     },
@@ -52,6 +52,15 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "resolver": {"netns": 4026531840, "source": "/etc/resolv.conf"},
     "answer": {"netns": 4026531840, "source": "dns", "status": "ok"},
     "listener": {"netns": 4026531840, "protocol": "tcp", "process": "nginx"},
+    "artifact": {"path": "/srv/app/objectstack.json"},
+    "reference": {
+        "path": "/srv/app/objectstack.json", "pointer": "$.webhooks[0].url", "text": "", "dialer": "server-event",
+        "seen": "artifact",
+    },
+    "check": {"subject": "objectstack.json"},
+    "package": {"id": "com.acme.crm", "path": "/srv/app/.objectstack/installed-packages/com.acme.crm.json"},
+    "image": {"seen": "deployment"},
+    "probe": {"purpose": "needed", "protocol": "postgresql", "process": "node"},
     "policy-file": {"path": "/etc/airgap-check/policy.yaml"},
 }  # fmt: skip
 
@@ -70,7 +79,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     coverage: dict[str, Status] = {}
     because: dict[str, Any] = {}
     message: str | None = None
-    source: Literal["host", "capture"] = "host"
+    source: Literal["host", "capture", "bundle"] = "host"
 
 
 @cache
@@ -99,7 +108,7 @@ def policy_of(fragment: dict[str, Any]) -> Policy:
 
 def inspection_of(case: Case) -> Inspection:
     """Build what a run would have seen."""
-    standing = COLLECTORS if case.source == "host" else ("capture", "policy")
+    standing = COLLECTORS if case.source == "host" else (case.source, "policy")
     seen: dict[str, list[AnyRecord]] = {collector: [] for collector in (*standing, *case.coverage)}
     for raw in case.records:
         record = record_of(raw)
@@ -131,7 +140,7 @@ def _evidence(kind: str, records: tuple[AnyRecord, ...], case: Case) -> Evidence
 def record_of(raw: dict[str, Any]) -> AnyRecord:
     """Fill a record's defaults and decode it. Raises `msgspec.ValidationError` for what is no record."""
     filled = {**_DEFAULTS[raw["kind"]], **raw}
-    for key in ("local", "remote", "server"):
+    for key in ("local", "remote", "server", "endpoint"):
         if key in filled and not (key == "server" and raw["kind"] == "answer"):
             filled[key] = _endpoint(filled[key])
     for key in ("endpoints", "addresses"):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from airgap_check.evidence import Coverage
 
 OBSERVED = ["question", "request", "mention", "counter"]
+EXTRA = {"artifact", "state", "database", "deployment", "upgrade", "bundle", "probes"}  # collectors not every run has
+OPTIONAL = [kind for kind, (_, collector) in KINDS.items() if collector in EXTRA]
 CAPTURED = {"connection", "question", "request", "mention", "encrypted-dns", "resolved", "answer"}
 
 
@@ -24,7 +26,7 @@ def coverage(**statuses: Any) -> list[Coverage]:
 SNAPSHOT = dict.fromkeys(("environment", "sockets", "resolution", "listeners", "policy"), "complete")
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS.keys() - set(OBSERVED)))
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {*OBSERVED, *OPTIONAL}))
 def test_a_snapshot_is_enough_for_what_it_shows(kind: str) -> None:
     assert basis(kind, coverage(**SNAPSHOT), "host") == Basis("complete")
 
@@ -36,7 +38,20 @@ def test_what_only_an_observation_shows_does_not_apply_to_a_snapshot(kind: str) 
     assert "--observe" in found.reason
 
 
-@pytest.mark.parametrize("kind", OBSERVED)
+@pytest.mark.parametrize("kind", OPTIONAL)
+def test_what_a_run_did_not_examine_does_not_apply_and_says_so(kind: str) -> None:
+    found = basis(kind, coverage(**SNAPSHOT), "host")
+    assert found.sight == "not applicable"
+    assert found.reason
+
+
+def test_a_bundle_is_judged_by_what_it_holds_only() -> None:
+    seen = coverage(bundle="complete", policy="complete")
+    applicable = {kind for kind in KINDS if basis(kind, seen, "bundle").sight == "complete"}
+    assert applicable == {"bundle-check", "bundle-endpoint"}
+
+
+@pytest.mark.parametrize("kind", [*OBSERVED, *OPTIONAL])
 def test_an_observer_that_could_not_run_leaves_its_rules_unknown(kind: str) -> None:
     collector = KINDS[kind][1]
     assert basis(kind, coverage(**{collector: "unavailable"}), "host") == Basis(

@@ -16,12 +16,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("redact", "address", "yamlfile", "input"),
     ("domain",),
     ("fact",),
+    ("asset",),
     ("evidence",),
     ("binding",),
     ("inspection",),
     ("kernel", "recording", "dissect"),
     ("objectos", "names"),
-    ("collectors", "captures"),
+    ("history",),
+    ("deployment", "release"),
+    ("collectors", "captures", "probes"),
     ("observers",),
     ("finding", "field"),
     ("view",),
@@ -45,6 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 PURE = {
+    "asset",
     "engine", "result", "survey", "allowlist", "condition", "view", "finding", "fact", "evidence", "inspection",
     "policy", "address", "rule", "selector", "domain", "sieving", "basis", "binding", "field", "dissect",
 }  # fmt: skip

@@ -1,0 +1,53 @@
+"""What a rule sees of the policy itself."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from airgap_check.evidence import PolicyTrust
+from airgap_check.view.base import View, YesNo
+
+
+class PolicyEntryView(View, frozen=True, kw_only=True):
+    """An entry of the allowlist. ``used`` says whether any evidence needed it, ``broad`` why it is too wide.
+
+    An entry for UDP is *unseen* where sockets without a peer may be what uses it, as ntpd's and corosync's do, and
+    nobody watched what they send.
+    ``public`` tells whether it leads to public addresses, and if so, whether it says ``public: true``.
+    """
+
+    identity = ("name",)
+
+    name: str
+    role: str
+    source: str
+    expired: YesNo
+    used: Literal["yes", "no", "unknown", "unseen"]
+    public: Literal["no", "approved", "unapproved"]
+    broad: str | None = None
+
+
+class PolicyNetworkView(View, frozen=True, kw_only=True):
+    """A network that the policy calls internal."""
+
+    identity = ("network",)
+
+    network: str
+    scope: str
+
+
+class PolicyFileView(View, frozen=True, kw_only=True):
+    """The policy file as a file."""
+
+    identity = ("record.path",)
+
+    record: PolicyTrust
+
+
+class PolicyRequirementView(View, frozen=True, kw_only=True):
+    """A collector that the default demands, and whether this policy still does."""
+
+    identity = ("collector",)
+
+    collector: str
+    required: YesNo

@@ -7,8 +7,19 @@ library's answers move between releases (``::ffff:127.0.0.1``, ``2002::/16``, ``
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Literal, NamedTuple
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    collapse_addresses,
+    ip_address,
+    ip_network,
+)
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -179,3 +190,9 @@ def scopes_in(network: Network) -> frozenset[Scope]:
             if block.first <= first and last <= block.last:
                 return frozenset(found)
     return frozenset(found | {"public"})
+
+
+def covers(held: Iterable[Network], network: Network) -> bool:
+    """Tell whether networks together hold every address of another."""
+    same = [known for known in held if known.version == network.version]
+    return any(network.subnet_of(known) for known in collapse_addresses(same))  # type: ignore[arg-type, type-var]

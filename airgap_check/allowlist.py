@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from airgap_check.address import PUBLIC, Address, parse
+from airgap_check.address import PUBLIC, Address, Network, covers, parse, scope_of_network
 from airgap_check.binding import Bindings
 from airgap_check.domain import normal
-from airgap_check.policy import Entry, Inbound, Policy, many, networks_of, port_range
+from airgap_check.permission import Permission
 from airgap_check.selector import selects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import date, datetime
 
     from airgap_check.asset import Reference
     from airgap_check.evidence import Allowed, Answer, Connection, Listener, Resolver, Setting
     from airgap_check.fact import Endpoint
+    from airgap_check.policy import Policy
 
 NEVER_EGRESS = frozenset({"loopback", "own", "host"})
 _RAW = frozenset({"raw", "packet", "icmp"})
@@ -46,42 +47,6 @@ NO = Decision("no", None)
 _GONE = Decision("unknown", "its network namespace had gone, and the address may have been its own")
 
 
-class _Rule:
-    """An entry made ready: networks parsed, ports as ranges, names normal, expiry decided."""
-
-    def __init__(self, entry: Entry | Inbound, today: date) -> None:
-        self.name = entry.name
-        self.networks = networks_of(entry)
-        self.ports = tuple(span for port in entry.ports if (span := port_range(port)))
-        self.protocol = entry.protocol
-        self.last_day = entry.expires
-        self.expired = self.has_lapsed(today)
-        self.hosts = tuple(normal(host) for host in many(entry.host)) if isinstance(entry, Entry) else ()
-        self.selector = entry.for_ if isinstance(entry, Entry) else None
-        self.public = entry.public if isinstance(entry, Entry) else True
-        self.role = entry.role if isinstance(entry, Entry) else ""
-
-    def has_lapsed(self, day: date) -> bool:
-        return self.last_day is not None and day > self.last_day
-
-    def carries(self, protocol: str | None, port: int | None) -> bool:
-        """Tell whether protocol and port are covered; a port that is not known may be any."""
-        if protocol and self.protocol not in {"any", protocol}:
-            return False
-        return not self.ports or port is None or any(low <= port <= high for low, high in self.ports)
-
-    def holds(self, addresses: Iterable[Address]) -> bool:
-        return any(address in network for address in addresses for network in self.networks)
-
-    def names(self, name: str) -> bool:
-        return any(matches(pattern, name) for pattern in self.hosts)
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Match a host entry: a name is itself; ``*.x`` is one label or more below x, never x."""
-    return name.endswith(pattern[1:]) and len(name) > len(pattern) - 1 if pattern.startswith("*.") else name == pattern
-
-
 class Allowlist:
     """A policy bound to the answers that were seen, on one day."""
 
@@ -92,8 +57,8 @@ class Allowlist:
 
         ``resolvers`` are those that the host uses, our own first: who else answers on the wire binds nothing.
         """
-        self._allow = [_Rule(entry, today) for entry in policy.file.allow]
-        self._inbound = [_Rule(entry, today) for entry in policy.file.inbound or ()]
+        self._allow = [Permission(entry, today) for entry in policy.file.allow]
+        self._inbound = [Permission(entry, today) for entry in policy.file.inbound or ()]
         self._judges_peers = policy.file.inbound is not None
         self._internal = policy.internal
         self._bindings = Bindings(answers, resolvers)
@@ -128,7 +93,7 @@ class Allowlist:
         decision = _best(self._entry(rule, connection, remote, names) for rule in self._live)
         return _GONE if decision.allowed == "no" and _may_be_its_own(connection, remote) else decision
 
-    def _entry(self, rule: _Rule, connection: Connection, remote: Endpoint, names: set[str]) -> Decision:
+    def _entry(self, rule: Permission, connection: Connection, remote: Endpoint, names: set[str]) -> Decision:
         if connection.last and rule.has_lapsed(connection.last.date()):
             return NO
         if connection.protocol in _RAW:
@@ -151,7 +116,7 @@ class Allowlist:
         """Return the names that lead there from a network namespace; without one, those that do for everybody."""
         return self._bindings.names(map(str, _reached(remote)), netns, began)
 
-    def _reaches(self, rule: _Rule, remote: Endpoint, names: set[str], netns: int | None = None) -> Decision:
+    def _reaches(self, rule: Permission, remote: Endpoint, names: set[str], netns: int | None = None) -> Decision:
         """Judge where traffic leads, to an address that has these names."""
         if remote.scope in PUBLIC and not rule.public:
             return NO
@@ -193,7 +158,7 @@ class Allowlist:
             return Decision("yes", f"{remote.scope} addresses are never egress")
         return _best(self._names(rule, names, remote) for rule in self._live)
 
-    def _names(self, rule: _Rule, setting: Setting | Reference, remote: Endpoint) -> Decision:
+    def _names(self, rule: Permission, setting: Setting | Reference, remote: Endpoint) -> Decision:
         if rule.protocol == "icmp" or not rule.carries(None, remote.port):
             return NO
         process, workload = setting.process, setting.workload
@@ -208,6 +173,27 @@ class Allowlist:
         if rule.networks and not rule.hosts:
             return Decision("unknown", f"{rule.name}: has no host {remote.name}, but may hold its address")
         return NO
+
+    def opening(self, network: Network, spans: Iterable[tuple[int, int]], protocol: str) -> Decision:
+        """Judge what a network policy lets pass: all of it, every address and port, must be approved."""
+        for span in spans or ((0, 65535),):
+            held = self._approved_by_address(network, span, protocol)
+            if not covers(held, network):
+                return NO
+        return Decision("yes", "entries of the allowlist hold all of it")
+
+    def _approved_by_address(self, network: Network, span: tuple[int, int], protocol: str) -> Iterator[Network]:
+        """Yield what is approved on a whole range of ports; a name, by the addresses that it was seen to have."""
+        public = scope_of_network(network) in PUBLIC and not any(
+            known.version == network.version and network.subnet_of(known)  # type: ignore[arg-type]
+            for known in self._internal
+        )
+        for rule in self._live:
+            if rule.selector is None and rule.spans(protocol, span) and (rule.public or not public):
+                yield from rule.networks
+                for address in () if network.num_addresses > 1 else (network.network_address,):
+                    if any(map(rule.names, self._bindings.names([str(address)], None, None))):
+                        yield network
 
     def resolver(self, address: str | None) -> Decision:
         """Judge a name server as a destination of UDP or TCP port 53."""
@@ -257,7 +243,7 @@ def _best(decisions: Iterable[Decision]) -> Decision:
     return unknown or NO
 
 
-def _raw(rule: _Rule, connection: Connection) -> Decision:
+def _raw(rule: Permission, connection: Connection) -> Decision:
     """Judge a socket that can send anything anywhere: only an entry that says for whom can approve it."""
     fits = rule.protocol in ("any", connection.protocol) or rule.role == "dhcp"
     fits = fits or (rule.protocol == "icmp" and connection.state in _RAW_ICMP)

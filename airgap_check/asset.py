@@ -110,6 +110,23 @@ class Image(Record, frozen=True, kw_only=True, tag="image"):
     seen: Examiner
 
 
+class Opening(Record, frozen=True, kw_only=True, tag="opening"):
+    """Outbound traffic that a network policy of the cluster lets pass from a workload, all its policies taken together.
+
+    ``network`` is a prefix, None for what a selector chooses inside the cluster, which ``peer`` describes. Ports are
+    ``5432`` or ``6432-6440``, none for every port.
+    """
+
+    subject: str
+    network: str | None = None
+    peer: str = ""
+    ports: tuple[str, ...] = ()
+    protocol: Literal["tcp", "udp", "icmp", "any"] = "tcp"
+    path: str
+    line: int | None = None
+    seen: Examiner = "deployment"
+
+
 class Probe(Record, frozen=True, kw_only=True, tag="probe"):
     """One attempt of ours to reach what the deployment needs, or what it must not reach.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import msgspec
 
 from airgap_check.address import Scope
-from airgap_check.asset import Artifact, Check, Image, Package, Probe, Reference
+from airgap_check.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
 from airgap_check.fact import Endpoint, Fact, Place, Process, Record, Workload
 
 if TYPE_CHECKING:
@@ -229,6 +229,7 @@ AnyRecord = (
     | Package
     | Image
     | Probe
+    | Opening
 )
 _R = TypeVar("_R", bound=Record)
 

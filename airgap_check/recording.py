@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from airgap_check.asset import Artifact, Check, Image, Package, Probe, Reference
+from airgap_check.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
 from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.evidence import (
     Answer,
@@ -71,7 +71,7 @@ def collector_of(record: AnyRecord) -> str:
         return "environment"
     if isinstance(record, Connection | Question | Request | Setting | Artifact | Reference | Check):
         return record.seen
-    if isinstance(record, Package | Image | Probe):
+    if isinstance(record, Package | Image | Probe | Opening):
         return record.seen
     if isinstance(record, Counter):
         return "counters"

@@ -87,6 +87,9 @@ command -v tshark                   | tshark
 command -v dnsmasq                  | dnsmasq-base
 command -v unbound                  | unbound
 command -v npm                      | npm
+command -v skopeo                   | skopeo
+command -v redis-server             | redis-server
+command -v mariadbd                 | mariadb-server
 ls -d /usr/lib/postgresql/*/bin     | postgresql
 ls /etc/ssl/certs/ca-certificates.crt | ca-certificates
 LIST

@@ -65,6 +65,7 @@ class Survey:
                 "runtime": assets.runtimes,
                 "package": assets.packages,
                 "probe": assets.probes,
+                "deployment-opening": assets.openings,
                 **{f"{name}-endpoint": partial(assets.references, source) for name, source in _NAMING.items()},
                 **{f"{name}-check": partial(assets.checks, source) for name, source in _CHECKING.items()},
                 "artifact": lambda: assets.artifacts("artifact"),

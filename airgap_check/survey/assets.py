@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Literal
 
 from airgap_check.address import PUBLIC
-from airgap_check.asset import Artifact, Check, Image, Package, Probe, Reference
+from airgap_check.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
 from airgap_check.evidence import Runtime
 from airgap_check.fact import Endpoint
-from airgap_check.policy import many
+from airgap_check.policy import many, port_range
 from airgap_check.survey.place import target_of, where_in_file
 from airgap_check.view import (
     ArtifactView,
     CheckView,
     ImageView,
+    OpeningView,
     PackageView,
     ProbeView,
     ReferenceView,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airgap_check.allowlist import Allowlist
+    from airgap_check.evidence import Allowed
     from airgap_check.inspection import Inspection
     from airgap_check.policy import Policy
 
@@ -129,6 +132,18 @@ class Assets:
             where = where_in_file(record.path, record.line) or record.reference or "?"
             approved = _approved(listed, record.id, record.digest)
             yield ImageView(policy=self._terms, record=record, where=where, approved=approved)
+
+    def openings(self) -> Iterator[View]:
+        """Yield what network policies let pass; what a selector chooses is inside the cluster, for its own to judge."""
+        for record in self._inspection.of("deployment").of(Opening):
+            allowed: Allowed = "yes"
+            if record.network is not None:
+                spans = [span for text in record.ports if (span := port_range(text))]
+                allowed = self._allowlist.opening(ip_network(record.network), spans, record.protocol).allowed
+            ports = ", ".join(record.ports) or "every port"
+            target = f"{record.network or record.peer or '?'} ({ports}/{record.protocol})"
+            where = where_in_file(record.path, record.line)
+            yield OpeningView(policy=self._terms, record=record, where=where, target=target, allowed=allowed)
 
     def probes(self) -> Iterator[View]:
         """Yield each attempt of ours."""

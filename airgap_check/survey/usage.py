@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from airgap_check.address import PUBLIC, may_be_short, scope_of_network
-from airgap_check.allowlist import Allowlist, matches
 from airgap_check.domain import normal
+from airgap_check.permission import matches
 from airgap_check.policy import DEFAULT_REQUIRE, Entry, Policy, many, networks_of, port_range
 from airgap_check.view import PolicyEntryView, PolicyNetworkView, PolicyRequirementView, YesNo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from airgap_check.allowlist import Allowlist
     from airgap_check.evidence import Answer
     from airgap_check.inspection import Inspection
 

@@ -9,6 +9,7 @@ from airgap_check.view.asset import (
     ArtifactView,
     CheckView,
     ImageView,
+    OpeningView,
     PackageView,
     ProbeView,
     ReferenceView,
@@ -34,6 +35,7 @@ __all__ = [
     "ImageView",
     "ListenerView",
     "MentionView",
+    "OpeningView",
     "PackageView",
     "PeerView",
     "PolicyEntryView",
@@ -75,6 +77,7 @@ AnyView = (
     | ArtifactView
     | CheckView
     | ImageView
+    | OpeningView
     | PackageView
     | ProbeView
     | ReferenceView
@@ -108,6 +111,7 @@ KINDS: dict[str, tuple[type[View], str]] = {
     "stored-check": (CheckView, "database"),
     "deployment-check": (CheckView, "deployment"),
     "deployment-image": (ImageView, "deployment"),
+    "deployment-opening": (OpeningView, "deployment"),
     "upgrade-check": (CheckView, "upgrade"),
     "bundle-check": (CheckView, "bundle"),
     "bundle-endpoint": (ReferenceView, "bundle"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from airgap_check.asset import Artifact, Check, Image, Package, Probe, Reference
+from airgap_check.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
 from airgap_check.evidence import Allowed, Runtime
 from airgap_check.fact import Endpoint
 from airgap_check.view.base import WHO, View
@@ -79,6 +79,17 @@ class ImageView(View, frozen=True, kw_only=True):
     record: Image
     where: str
     approved: Literal["yes", "no", "unknown", "none"]
+
+
+class OpeningView(View, frozen=True, kw_only=True):
+    """What a network policy lets pass; ``allowed`` only where the allowlist approves every address and port of it."""
+
+    identity = ("record.subject", "record.network", "record.peer", "record.ports", "record.protocol", "record.path")
+
+    record: Opening
+    where: str
+    target: str
+    allowed: Allowed
 
 
 class ProbeView(View, frozen=True, kw_only=True):

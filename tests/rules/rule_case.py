@@ -60,6 +60,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "check": {"subject": "objectstack.json"},
     "package": {"id": "com.acme.crm", "path": "/srv/app/.objectstack/installed-packages/com.acme.crm.json"},
     "image": {"seen": "deployment"},
+    "opening": {"subject": "Deployment objectos", "path": "/srv/deploy/network-policy.yaml"},
     "probe": {"purpose": "needed", "protocol": "postgresql", "process": "node"},
     "policy-file": {"path": "/etc/airgap-check/policy.yaml"},
 }  # fmt: skip

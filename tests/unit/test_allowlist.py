@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from airgap_check.allowlist import Allowlist, matches
+from airgap_check.allowlist import Allowlist
 from airgap_check.evidence import Answer, Setting
 from airgap_check.fact import Endpoint, Place, Process, Workload
+from airgap_check.permission import matches
 from airgap_check.policy import Selector
 from airgap_check.selector import selects
 from tests.building import STARTED, connection, policy, remote

@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rule",),
     ("rulebook",),
     ("policy",),
-    ("selector", "policyfile"),
+    ("selector", "policyfile", "permission"),
     ("allowlist",),
     ("objectos.derive", "survey", "sieving"),
     ("result",),
@@ -48,7 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 PURE = {
-    "asset",
+    "asset", "permission",
     "engine", "result", "survey", "allowlist", "condition", "view", "finding", "fact", "evidence", "inspection",
     "policy", "address", "rule", "selector", "domain", "sieving", "basis", "binding", "field", "dissect",
 }  # fmt: skip

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
 from airgap_check.address import PUBLIC
 from airgap_check.allowlist import Decision
-from airgap_check.evidence import Connection, EntryUse, Listener
+from airgap_check.evidence import Connection, EntryUse, Listener, Runtime
 from airgap_check.finding import JudgedConnection
 from airgap_check.selector import selects
 from airgap_check.survey.union import united
@@ -34,6 +34,9 @@ class Egress:
         self.outbound: list[ConnectionView] = []
         self.peers: list[PeerView] = []
         self.judged: list[JudgedConnection] = []
+        self._roles: dict[str | None, str] = {e.name: e.role for e in policy.file.allow if e.for_ is None}
+        runtimes = list(inspection.records(Runtime))
+        self._product = {one.process.pid for one in runtimes}, {one.workload for one in runtimes if one.workload}
         self.uses: Counter[str | None] = Counter()
         self.owner_unknown = 0
         for use in inspection.records(EntryUse):
@@ -51,10 +54,24 @@ class Egress:
             self.peers.append(PeerView(policy=terms, record=connection, remote=remote, allowed=decision.allowed))
         else:
             decision = self._outbound(connection, remote)
-            self.outbound.append(
-                ConnectionView(policy=terms, record=connection, remote=remote, allowed=decision.allowed)
+            view = ConnectionView(
+                policy=terms,
+                record=connection,
+                remote=remote,
+                allowed=decision.allowed,
+                role=self._roles.get(decision.by),
+                of_product=self._of_product(connection),
             )
+            self.outbound.append(view)
         self.judged.append(JudgedConnection(record=connection, allowed=decision.allowed, by=decision.by))
+
+    def _of_product(self, connection: Connection) -> Literal["yes", "no", "unknown"]:
+        """Tell whether a connection is the product's, by its process or by whoever runs it."""
+        pids, workloads = self._product
+        process, workload = connection.process, connection.workload
+        if (process and process.pid in pids) or (workload and workload in workloads):
+            return "yes"
+        return "no" if pids and process and (workload is None or workload.kind != "unknown") else "unknown"
 
     def _is_caller(self, connection: Connection) -> bool:
         """Tell whether a public peer may be left unjudged because it was he who called.

@@ -1,0 +1,1 @@
+"""What earlier runs saw on this host: which artifacts and images there were, and the last green preflight."""

@@ -1,0 +1,65 @@
+"""The folder that keeps what runs remember: private, ours, and one run at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from airgap_check.errors import UsageError
+from airgap_check.input import written_by_others
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEFAULT = "/var/lib/airgap-check"
+_PATIENCE = 10.0  # seconds; another run holds the lock for milliseconds
+_PAUSE = 0.05
+
+
+def prepare(path: str) -> None:
+    """Make the folder, mode 0700, and refuse one that others could have written to. Raises `UsageError`."""
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        there = os.stat(path)
+    except OSError as error:
+        raise UsageError(f"state folder {path}: {error.strerror}") from error
+    if there.st_uid != os.geteuid():
+        raise UsageError(f"state folder {path}: belongs to another user")
+    if there.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(f"state folder {path}: others can write to it")
+    if os.geteuid() == 0 and (reason := written_by_others(path)):
+        raise UsageError(f"state folder {path}: {reason}")
+    if not os.access(path, os.W_OK | os.X_OK) or os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise UsageError(f"state folder {path}: cannot be written to")
+
+
+@contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold the folder for this run alone. Raises `UsageError` where another run does not let go of it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(os.path.join(path, "lock"), flags, 0o600)
+    except OSError as error:
+        raise UsageError(f"state folder {path}: {error.strerror}") from error
+    try:
+        _wait(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait(descriptor: int, path: str) -> None:
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise UsageError(f"state folder {path}: another run of airgap-check holds it") from None
+            time.sleep(_PAUSE)
+        else:
+            return

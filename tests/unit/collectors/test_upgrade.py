@@ -1,0 +1,267 @@
+"""What runs, compared with its files, its configuration and its past."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airgap_check.asset import Artifact, Check, Image
+from airgap_check.collectors.installations import Installation
+from airgap_check.collectors.upgrade import Memory, collect
+from airgap_check.errors import UsageError
+from airgap_check.evidence import Evidence, Runtime, Setting
+from airgap_check.fact import Place, Process, Workload
+from airgap_check.history.store import Store
+from airgap_check.redact import REDACTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+UNIT = Workload(kind="unit", id="objectos.service", name="objectos.service")
+FORGETFUL = Memory(None, "no state folder")
+
+
+class Site:
+    """A runtime of ours: this very process, with an artifact in a folder of the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.started = folder, datetime.now(UTC) + timedelta(hours=1)
+        self.path = folder / "v1" / "objectstack.json"
+        self.settings: dict[str, str] = {}
+        self.facts: dict[str, Any] = {}
+        self.given: list[Setting] = []
+        self.images: list[Image] = []
+        self.put("{}")
+
+    def put(self, content: str, version: str = "v1") -> None:
+        self.path = self.folder / version / "objectstack.json"
+        self.path.parent.mkdir(exist_ok=True)
+        self.path.write_text(content)
+
+    def checks(self, memory: Memory = FORGETFUL, now: datetime = NOW) -> dict[str, Check]:
+        return {check.aspect: check for check in self.evidence(memory, now).of(Check)}
+
+    def evidence(self, memory: Memory = FORGETFUL, now: datetime = NOW) -> Evidence:
+        process = Process(pid=os.getpid(), name="node", started=self.started)
+        artifact = Artifact(
+            path=str(self.path), sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(), process=process
+        )
+        runtime = Runtime(
+            product="ObjectOS", version="4.2.0", process=process, workload=UNIT, artifact=str(self.path), **self.facts
+        )
+        seen = [
+            Evidence(kind="environment", status="complete", records=(runtime, *self.given)),
+            Evidence(kind="artifact", status="complete", records=(artifact,)),
+            Evidence(kind="deployment", status="complete", records=tuple(self.images)),
+        ]
+        installation = Installation(
+            thread=os.getpid(), process=process, workload=UNIT, product="ObjectOS", version="4.2.0",
+            directory=str(self.folder), home=None, settings=self.settings, netns=None,
+        )  # fmt: skip
+        return collect([installation], seen, memory, now, None)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Memory]:
+    with Store(str(tmp_path / "state")) as store:
+        yield Memory(store)
+
+
+def outcome(checks: Mapping[str, Check], aspect: str) -> str:
+    return checks[aspect].outcome if aspect in checks else "not stated"
+
+
+def test_the_same_path_with_new_content_has_been_changed_in_place_and_stays_so(site: Site, memory: Memory) -> None:
+    assert outcome(site.checks(memory), "artifact-changed") == "passed"
+    site.put('{"changed": true}')
+    for hours in (1, 2):
+        changed = site.checks(memory, NOW + timedelta(hours=hours))["artifact-changed"]
+        assert changed.outcome == "failed"
+        assert "until 2026-11-23 12:00" in changed.detail
+
+
+def test_a_new_path_for_a_new_release_is_no_change(site: Site, memory: Memory) -> None:
+    site.checks(memory)
+    site.put('{"version": 2}', "v2")
+    checks = site.checks(memory, NOW + timedelta(hours=1))
+    assert (outcome(checks, "artifact-changed"), outcome(checks, "rollback")) == ("passed", "passed")
+    assert "v1/objectstack.json is there" in checks["rollback"].detail
+
+
+def test_the_first_release_has_nothing_to_go_back_to(site: Site, memory: Memory) -> None:
+    assert "nothing earlier" in site.checks(memory)["rollback"].detail
+
+
+@pytest.mark.parametrize(("damage", "said"), [("gone", "is gone"), ("other", "has another content now")])
+def test_a_release_that_vanished_or_was_changed_is_no_way_back(
+    site: Site, memory: Memory, damage: str, said: str
+) -> None:
+    site.checks(memory)
+    old = site.path
+    site.put('{"version": 2}', "v2")
+    old.unlink() if damage == "gone" else old.write_text("[]")
+    back = site.checks(memory, NOW + timedelta(hours=1))["rollback"]
+    assert back.outcome == "failed"
+    assert said in back.detail
+
+
+def test_without_a_memory_nothing_is_said_of_the_past_unless_it_was_wanted(site: Site) -> None:
+    evidence = site.evidence()
+    assert not {"artifact-changed", "rollback"} & {check.aspect for check in evidence.of(Check)}
+    assert evidence.blind == ("what ran here before is not known: no state folder",)
+    wanted = site.evidence(Memory(None, "the disk is full", wanted=True))
+    assert wanted.status == "partial"
+    assert {check.outcome for check in wanted.of(Check) if check.aspect in {"artifact-changed", "rollback"}} == {
+        "unknown"
+    }
+
+
+def test_a_file_that_changed_after_the_start_waits_for_a_restart(site: Site) -> None:
+    assert outcome(site.checks(), "restart") == "passed"
+    site.started = datetime.now(UTC) - timedelta(hours=1)
+    restart = site.checks()["restart"]
+    assert restart.outcome == "failed"
+    assert "objectstack.json was changed after it started" in restart.detail
+
+
+def test_a_settings_file_that_changed_after_the_start_waits_for_a_restart(site: Site, tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("OS_CLOUD_URL=off\n")
+    os.utime(site.path, (1, 1))
+    site.given.append(
+        Setting(
+            name="OS_CLOUD_URL",
+            value="off",
+            posture="disabled",
+            place=Place(kind="file", pid=os.getpid(), path=str(path)),
+        )
+    )
+    assert outcome(site.checks(), "restart") == "passed"
+    site.started = datetime.now(UTC) - timedelta(hours=1)
+    assert f"{path} was changed after it started" in site.checks()["restart"].detail
+
+
+def test_when_it_started_must_be_known(site: Site) -> None:
+    site.started = None  # type: ignore[assignment]
+    assert outcome(site.checks(), "restart") == "unknown"
+
+
+def in_unit(name: str, value: str, role: str | None = None, unit: str = "objectos.service") -> Setting:
+    place = Place(kind="unit", unit=unit, path="/etc/systemd/system/objectos.service", line=4)
+    return Setting(name=name, value=value, posture="other", role=role, place=place)
+
+
+def test_a_unit_that_says_something_else_than_the_process_was_given_waits_for_a_restart(site: Site) -> None:
+    site.settings = {"OS_CLOUD_URL": "off", "OS_EMAIL_API_KEY": "k"}
+    site.given = [in_unit("OS_CLOUD_URL", "off"), in_unit("OS_EMAIL_API_KEY", REDACTED)]
+    assert outcome(site.checks(), "restart") == "passed"
+    site.given.append(in_unit("OS_CLOUD_URL", "https://cloud.example", unit="other.service"))
+    assert outcome(site.checks(), "restart") == "passed"
+    site.given.append(in_unit("OS_CLOUD_URL", "https://cloud.example"))
+    assert "gives OS_CLOUD_URL another value" in site.checks()["restart"].detail
+
+
+def test_an_image_that_a_deployment_file_asks_for_in_another_version_waits_for_a_restart(site: Site) -> None:
+    site.facts = {"image": "registry.bank.example:5000/objectos:4.1"}
+    site.images = [Image(reference="registry.bank.example:5000/objectos:4.1", path="compose.yaml", seen="deployment")]
+    assert outcome(site.checks(), "restart") == "passed"
+    site.images = [Image(reference="registry.bank.example:5000/objectos:4.2", path="compose.yaml", seen="deployment")]
+    assert "asks for registry.bank.example:5000/objectos:4.2" in site.checks()["restart"].detail
+
+
+def test_a_program_that_was_replaced_on_disk_waits_for_a_restart(tmp_path: Path) -> None:
+    program = tmp_path / "sleep"
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    with subprocess.Popen([program, "60"]) as child:
+        program.unlink()
+        from airgap_check.collectors import succession
+
+        installation = Installation(
+            thread=child.pid, process=Process(pid=child.pid), workload=None, product="ObjectOS", version=None,
+            directory="/", home=None, settings={}, netns=None,
+        )  # fmt: skip
+        assert succession._program_replaced(installation)
+        child.kill()
+
+
+def test_the_artifact_that_runs_must_be_the_configured_one(site: Site) -> None:
+    site.given = [in_unit("OS_ARTIFACT_FILE", str(site.path), "artifact")]
+    assert outcome(site.checks(), "artifact-running") == "passed"
+    site.given = [in_unit("OS_ARTIFACT_FILE", "/srv/releases/v9/objectstack.json", "artifact")]
+    differs = site.checks()["artifact-running"]
+    assert differs.outcome == "failed"
+    assert "names /srv/releases/v9/objectstack.json" in differs.detail
+
+
+def test_an_artifact_that_its_pin_does_not_name_is_another_one(site: Site) -> None:
+    digest = hashlib.sha256(site.path.read_bytes()).hexdigest()
+    site.settings = {"OS_ARTIFACT_URL": f"https://u:secret@files.bank.example/a.json#sha256={digest}"}
+    checks = site.checks()
+    assert (outcome(checks, "artifact-pin"), outcome(checks, "artifact-running")) == ("passed", "not stated")
+    site.settings = {"OS_ARTIFACT_URL": "https://u:secret@files.bank.example/a.json#sha256=" + "0" * 64}
+    checks = site.checks()
+    assert outcome(checks, "artifact-running") == "failed"
+    assert not any("secret" in str(check) for check in checks.values())
+    site.settings = {"OS_ARTIFACT_URL": "https://files.bank.example/a.json"}
+    assert outcome(site.checks(), "artifact-pin") == "failed"
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [("objectos:4.2", "failed"), ("r:5000/objectos", "failed"), (f"objectos@sha256:{'a' * 64}", "passed")],
+)
+def test_an_image_is_pinned_by_digest_only(site: Site, image: str, expected: str) -> None:
+    site.facts = {"image": image}
+    assert outcome(site.checks(), "image-pin") == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("file:data/objectstack.db", "passed"),
+        ("file:///var/tmp/objectstack.db?mode=ro", "passed"),
+        ("data/objectstack.db", "passed"),
+        ("postgres://db:5432/crm", "not stated"),
+        ("memory:", "not stated"),
+        ("", "not stated"),
+        ("file::memory:", "not stated"),
+    ],
+)
+def test_a_database_that_is_a_file_lies_on_a_disk_of_this_host(site: Site, url: str, expected: str) -> None:
+    site.settings = {"OS_DATABASE_URL": url}
+    assert outcome(site.checks(), "database-disk") == expected
+
+
+def test_a_database_on_a_network_file_system_is_told_by_its_mount(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airgap_check.kernel import foreign_path
+
+    monkeypatch.setattr(foreign_path, "_REMOTE", frozenset({mount.type for mount in foreign_path.mounts(os.getpid())}))
+    site.settings = {"OS_DATABASE_URL": "file:data/objectstack.db"}
+    checks = site.checks()
+    assert outcome(checks, "database-disk") == "failed"
+    assert outcome(checks, "artifact-writable") == "unknown"
+
+
+def test_a_memory_that_cannot_be_written_leaves_the_evidence_partial(
+    site: Site, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise UsageError("history.sqlite: database or disk is full")
+
+    assert memory.store
+    monkeypatch.setattr(memory.store, "keep", full)
+    evidence = site.evidence(memory)
+    assert (evidence.status, evidence.reason) == ("partial", "history.sqlite: database or disk is full")

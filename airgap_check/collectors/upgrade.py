@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from airgap_check.asset import Artifact, Check, Image
 from airgap_check.collectors import immutability, succession
@@ -17,25 +17,24 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airgap_check.collectors.installations import Installation
-    from airgap_check.history.store import Store
-
-
-class Memory(NamedTuple):
-    """What remembers earlier runs; ``reason`` says why nothing does, which leaves doubts where it was ``wanted``."""
-
-    store: Store | None
-    reason: str = ""
-    wanted: bool = False
+    from airgap_check.history.clearance import Clearance
+    from airgap_check.history.memory import Memory
+    from airgap_check.history.store import Preflight
 
 
 def collect(
     installations: Sequence[Installation],
     seen: Sequence[Evidence],
     memory: Memory,
+    cleared: Clearance,
+    *,
     now: datetime,
     deadline: float | None,
 ) -> Evidence:
-    """Compare each runtime with its files, its configuration and its past; ``seen`` is what others have collected."""
+    """Compare each runtime with its files, its configuration and its past; ``seen`` is what others have collected.
+
+    ``cleared`` is what the last green preflight ought to have been for.
+    """
     settings = [record for evidence in seen for record in evidence.of(Setting)]
     images = [record for evidence in seen for record in evidence.of(Image)]
     found = list(_running(installations, seen))
@@ -53,6 +52,8 @@ def collect(
             checks.append(succession.way_back(running, memory.store, now))
         elif memory.wanted:
             checks += _unremembered(running, memory.reason)
+    if memory.store and (preflight := memory.store.preflight()):
+        checks.append(_cleared(preflight, cleared, now))
     reasons += _remembered(found, memory, now)
     return Evidence(
         kind="upgrade",
@@ -81,6 +82,20 @@ def _standing(running: Running) -> Iterator[Check]:
         yield from immutability.checks(kept)
     yield from immutability.pins(running.installation, running.runtime)
     yield from immutability.databases(running.installation)
+
+
+def _cleared(preflight: Preflight, cleared: Clearance, now: datetime) -> Check:
+    """Say whether the last green preflight still holds."""
+    changed = cleared.changed_since(preflight.binding)
+    if now > preflight.until:
+        changed.append(f"it held until {preflight.until:%Y-%m-%d %H:%M}Z only")
+    return Check(
+        aspect="clearance",
+        subject=f"the preflight of {preflight.made:%Y-%m-%d %H:%M}Z",
+        outcome="failed" if changed else "passed",
+        detail=", ".join(changed) or "it was for what runs now",
+        seen="upgrade",
+    )
 
 
 def _unremembered(running: Running, reason: str) -> Iterator[Check]:

@@ -54,6 +54,17 @@ def add_collecting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-time", metavar="DURATION", type=duration, default=60.0, help="stop collecting after this (default: 60s)"
     )
+    parser.add_argument(
+        "--deployment", metavar="PATH", action="append", default=[],
+        help="judge this compose file, Kubernetes manifest, unit, Dockerfile or folder of them too (repeatable)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--database", action="store_true", help="read, and only read, rows of the business database that name endpoints"
+    )
+    parser.add_argument(
+        "--state", metavar="DIR",
+        help="the folder that remembers earlier runs (default: /var/lib/airgap-check as root, else none)",
+    )  # fmt: skip
 
 
 def add_observing(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +130,9 @@ def plan(arguments: argparse.Namespace, *, watches: bool = False, seconds: float
         argv=tuple(arguments.argv),
         relaxed=_relaxed(arguments, watches=watches),
         observing=observing,
+        deployment=tuple(getattr(arguments, "deployment", ())),
+        database=getattr(arguments, "database", False),
+        state=getattr(arguments, "state", None),
     )
 
 

@@ -68,6 +68,7 @@ def _furnish(hostname: str) -> None:
     _mount(str(etc), "/etc", flags=_MS_MOVE)
     etc.rmdir()
     Path("/run/lab").mkdir()
+    _tmpfs("/var/lib")  # containers, packages and what an audit remembers are the machine's, not this host's
     for folder in _SYSTEMD:
         if Path(folder).is_dir() and not any(parent.is_symlink() for parent in (Path(folder), *Path(folder).parents)):
             _tmpfs(folder)

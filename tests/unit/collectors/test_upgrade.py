@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from airgap_check.asset import Artifact, Check, Image
 from airgap_check.collectors.installations import Installation
-from airgap_check.collectors.upgrade import Memory, collect
+from airgap_check.collectors.upgrade import collect
 from airgap_check.errors import UsageError
 from airgap_check.evidence import Evidence, Runtime, Setting
 from airgap_check.fact import Place, Process, Workload
-from airgap_check.history.store import Store
+from airgap_check.history.clearance import Clearance, clearance
+from airgap_check.history.memory import Memory
+from airgap_check.history.store import Preflight, Store
 from airgap_check.redact import REDACTED
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ class Site:
         self.facts: dict[str, Any] = {}
         self.given: list[Setting] = []
         self.images: list[Image] = []
+        self.cleared = Clearance(boot_id="boot", policy="p" * 64, images=("sha256:a",), artifacts=("b",))
         self.put("{}")
 
     def put(self, content: str, version: str = "v1") -> None:
@@ -65,7 +69,7 @@ class Site:
             thread=os.getpid(), process=process, workload=UNIT, product="ObjectOS", version="4.2.0",
             directory=str(self.folder), home=None, settings=self.settings, netns=None,
         )  # fmt: skip
-        return collect([installation], seen, memory, now, None)
+        return collect([installation], seen, memory, self.cleared, now=now, deadline=None)
 
 
 @pytest.fixture
@@ -265,3 +269,55 @@ def test_a_memory_that_cannot_be_written_leaves_the_evidence_partial(
     monkeypatch.setattr(memory.store, "keep", full)
     evidence = site.evidence(memory)
     assert (evidence.status, evidence.reason) == ("partial", "history.sqlite: database or disk is full")
+
+
+def test_a_green_preflight_holds_for_what_it_was_made_for_and_for_a_day(site: Site, memory: Memory) -> None:
+    assert memory.store
+    assert outcome(site.checks(memory), "clearance") == "not stated"
+    until = NOW + timedelta(hours=24)
+    memory.store.keep_preflight(Preflight(NOW, until, site.cleared.text()))
+    assert outcome(site.checks(memory, NOW + timedelta(hours=23)), "clearance") == "passed"
+    late = site.checks(memory, NOW + timedelta(hours=25))["clearance"]
+    assert (late.outcome, late.detail) == ("failed", "it held until 2026-11-24 12:00Z only")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"boot_id": "another"}, "the boot"),
+        ({"policy": "q" * 64}, "the policy"),
+        ({"images": ()}, "an image"),
+        ({"artifacts": ("b", "c")}, "an artifact"),
+    ],
+)
+def test_a_green_preflight_does_not_hold_for_anything_else(
+    site: Site, memory: Memory, change: dict[str, Any], said: str
+) -> None:
+    assert memory.store
+    memory.store.keep_preflight(Preflight(NOW, NOW + timedelta(hours=24), site.cleared.text()))
+    site.cleared = replace(site.cleared, **change)
+    cleared = site.checks(memory)["clearance"]
+    assert (cleared.outcome, cleared.detail) == ("failed", said)
+
+
+def test_a_preflight_that_cannot_be_read_any_more_cleared_nothing(site: Site, memory: Memory) -> None:
+    assert memory.store
+    memory.store.keep_preflight(Preflight(NOW, NOW + timedelta(hours=24), "{}"))
+    assert outcome(site.checks(memory), "clearance") == "failed"
+
+
+def test_what_is_cleared_is_gathered_from_what_was_seen() -> None:
+    process = Process(pid=1)
+    seen = [
+        Evidence(
+            kind="environment", status="complete",
+            records=(
+                Runtime(product="ObjectOS", digest="sha256:b", image="objectos:1", process=process),
+                Runtime(product="ObjectOS", image="objectos:2", process=process),
+                Runtime(product="ObjectOS", process=process),
+            ),
+        ),
+        Evidence(kind="artifact", status="complete", records=(Artifact(path="/a", sha256="d"), Artifact(path="/b"))),
+    ]  # fmt: skip
+    gathered = clearance("boot", "policy", seen)
+    assert (gathered.images, gathered.artifacts) == (("objectos:2", "sha256:b"), ("d",))

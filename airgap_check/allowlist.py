@@ -63,6 +63,7 @@ class Allowlist:
         self._internal = policy.internal
         self._bindings = Bindings(answers, resolvers)
         self._scoped: dict[Endpoint, Endpoint] = {}
+        self._databases = {rule.name for rule in self._allow if rule.role == "database" and rule.selector is None}
         self._live = [rule for rule in self._allow if not rule.expired]
 
     def expired(self) -> set[str]:
@@ -82,6 +83,11 @@ class Allowlist:
     def decide(self, connection: Connection) -> Decision:
         """Judge a connection by the list for whoever opened it."""
         return self.peer(connection) if connection.direction == "inbound" else self.connection(connection)
+
+    def wants_owner(self, connection: Connection) -> bool:
+        """Tell whether it matters who it is: for a finding, or for a database that is approved for everybody."""
+        decision = self.decide(connection)
+        return decision.allowed != "yes" or decision.by in self._databases
 
     def connection(self, connection: Connection) -> Decision:
         """Judge an outbound, or undecidable, connection."""

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from airgap_check import engine, host, policyfile, recording, rulebook, snapshot
 from airgap_check.collectors import environment, resolution
-from airgap_check.evidence import Answer, Connection, Question, Request, Resolver, Setting
+from airgap_check.evidence import Answer, Connection, Question, Request, Resolver, Runtime, Setting
 from airgap_check.input import read_bytes
 from airgap_check.inspection import Inspection, PolicyReference
 from airgap_check.kernel import netns
-from airgap_check.objectos.derive import derive
+from airgap_check.objectos.derive import derive, for_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airgap_check.plan import Plan, Watcher
     from airgap_check.policy import Policy
     from airgap_check.rule import RuleSet
+    from airgap_check.watching import Watched
 
 DEFAULT_POLICY = "/etc/airgap-check/policy.yaml"
 
@@ -42,21 +43,14 @@ def run(plan: Plan, watcher: Watcher) -> tuple[Inspection, Report]:
     rules, given = load(plan)
     inspection = begin(plan, watcher.clock())
     if plan.observing is None:
-        seen = snapshot.take(plan, given, inspection.started.date(), watcher.progress)
+        seen = snapshot.take(plan, given, inspection, watcher.progress)
         policy, evidence = seen.policy, seen.evidence
     else:
         from airgap_check import watching  # eBPF and packets: nobody else has to wait for their import
 
         watched = watching.observe(plan, watcher, rules=rules, given=given, inspection=inspection)
         policy, evidence = watched.policy, watched.evidence
-        relaxed = (*inspection.relaxed, watched.cut) if watched.cut else inspection.relaxed
-        inspection = replace(
-            inspection,
-            claim="observed",
-            self_test=watched.trials,
-            filtered_by=watched.filtered_by,
-            relaxed=relaxed,
-        )
+        inspection = observed(inspection, watched, *([watched.cut] if watched.cut else []))
     inspection = conclude(inspection, policy, evidence, watcher.clock())
     watcher.progress("judging")
     return inspection, engine.judge(inspection, rules, policy, plan.terms)
@@ -66,9 +60,15 @@ def replay(plan: Plan, path: str) -> tuple[Inspection, Report]:
     """Judge recorded evidence again, under this policy and these rules."""
     rules, given = load(plan)
     recorded = recording.read(path)
-    policy = given or derive(recorded.records(Setting), recorded.records(Resolver))
+    policy = given or _derived(recorded)
     inspection = replace(recorded, evidence=(*recorded.evidence, snapshot.trust(policy)))
     return inspection, engine.judge(inspection, rules, policy, plan.terms)
+
+
+def _derived(recorded: Inspection) -> Policy:
+    if recorded.source == "bundle":
+        return for_bundle(recorded.of("bundle"))
+    return derive(recorded.records(Setting), recorded.records(Resolver))
 
 
 def inspect(
@@ -97,12 +97,13 @@ def _window(captured: Evidence) -> list[datetime]:
     return [moment for moment in (*(record.first for record in seen), *ends) if moment]
 
 
-def proposal() -> tuple[Policy, list[Setting]]:
-    """Derive a policy from this host, and return the settings that it rests on; no name server is asked."""
-    settings = list(environment.collect(None).of(Setting))
+def proposal() -> tuple[Policy, list[Setting], list[Runtime]]:
+    """Derive a policy from this host, and return the settings and runtimes it rests on; no name server is asked."""
+    seen = environment.collect(None)
+    settings = list(seen.of(Setting))
     namespaces, _ = netns.discover()
     named = resolution.collect((), namespaces, (), ask=False, deadline=None)
-    return derive(settings, list(named.of(Resolver))), settings
+    return derive(settings, list(named.of(Resolver))), settings, list(seen.of(Runtime))
 
 
 def begin(plan: Plan, started: datetime) -> Inspection:
@@ -116,6 +117,17 @@ def begin(plan: Plan, started: datetime) -> Inspection:
         finished=started,
         policy=PolicyReference(path=None, sha256="", derived=True),
         relaxed=plan.relaxed,
+    )
+
+
+def observed(inspection: Inspection, watched: Watched, *relaxed: str) -> Inspection:
+    """Say of an inspection that somebody watched, and what made that milder."""
+    return replace(
+        inspection,
+        claim="observed",
+        self_test=watched.trials,
+        filtered_by=watched.filtered_by,
+        relaxed=(*inspection.relaxed, *relaxed),
     )
 
 

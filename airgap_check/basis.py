@@ -29,12 +29,16 @@ _ALSO: dict[str, tuple[str, ...]] = {
     "encrypted-dns": ("attempts", "sockdiag", "traffic"),
     "resolved": ("traffic",),
     "answer": ("traffic",),
+    "setting": ("deployment",),
+    "endpoint": ("deployment",),
 }
 # ... and of those, what took part in the run must have seen everything before a rule passes.
 _STRICT: dict[str, frozenset[str]] = {
     "connection": frozenset({"attempts"}),
     "peer": frozenset({"attempts"}),
     "encrypted-dns": frozenset({"attempts", "traffic"}),
+    "setting": frozenset({"deployment"}),
+    "endpoint": frozenset({"deployment"}),
 }
 # Collectors that not every run has.
 _OPTIONAL = {

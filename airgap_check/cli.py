@@ -10,7 +10,7 @@ from importlib import import_module
 from airgap_check import __version__
 from airgap_check.errors import AirgapError, UsageError
 
-COMMANDS = ("audit", "watch", "inspect", "replay", "explain", "init", "rules")
+COMMANDS = ("audit", "preflight", "watch", "inspect", "replay", "bundle", "init", "explain", "rules")
 _EXIT_CODES = """\
 exit codes: 0 compliant, 1 not compliant, 2 bad usage or an invalid file, 3 internal error, 4 inconclusive
 """

@@ -150,6 +150,8 @@ def _required(inspection: Inspection, policy: Policy) -> tuple[str, ...]:
         required.append("listeners")
     if inspection.observed:
         required.append("attempts")
+    if any(evidence.kind == "probes" for evidence in inspection.evidence):
+        required.append("probes")
     return tuple(dict.fromkeys(required))
 
 

@@ -31,7 +31,7 @@ class Plan(Fact, frozen=True, kw_only=True):
     """What to do. ``max_time`` is in seconds, beyond any observation; ``every_owner`` looks up owners nobody needs yet.
 
     ``deployment`` names files to read besides, ``database`` asks for rows of the business database, ``state`` is the
-    folder that remembers earlier runs, None for none.
+    folder that remembers earlier runs, None for the default one, "" for none.
     ``relaxed`` names the options that make the collection milder than the default.
     """
 

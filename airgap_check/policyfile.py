@@ -6,7 +6,7 @@ from hashlib import sha256
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, TypeVar
 
-from airgap_check.address import may_be_short
+from airgap_check.address import may_be_short, scope_of
 from airgap_check.address import parse as parse_address
 from airgap_check.condition import Condition, compile_condition
 from airgap_check.domain import normal
@@ -84,8 +84,11 @@ def _check(document: Document, file: PolicyFile) -> None:
     _check_names(document, ("networks", "domains"), file.networks.domains, wildcard=False)
     _check_names(document, ("canaries", "names"), file.canaries.names, wildcard=False)
     for index, address in enumerate(many(file.canaries.addresses)):
-        if parse_address(address) is None:
+        if (parsed := parse_address(address)) is None:
             document.fault(("canaries", "addresses", index), f"not an address: {address}")
+        elif (scope := scope_of(parsed)) != "public":
+            reason = f"{address} is {scope}: name a host of the internet that would answer if the gap were open"
+            document.fault(("canaries", "addresses", index), reason)
     _check_release(document, file.release)
     _check_selector(document, ("scope", "subject"), file.scope.subject)
     if file.scope.others == "public-only" and file.scope.subject is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from airgap_check.asset import Check
 from airgap_check.basis import basis
 from airgap_check.evidence import Connection
 from airgap_check.field import fields
@@ -134,7 +135,7 @@ def subject_of(view: View) -> str:
         # Packets name no process, but whoever sent them.
         packet = isinstance(record, Connection) and record.seen in {"capture", "traffic"}
         sender = record.local.address if packet else None
-        words.append(sender or "unknown process")
+        words.append(sender or (record.subject if isinstance(record, Check) else "unknown process"))
     if workload:
         words.append(f"({workload.kind} {workload.name})")
     if isinstance(view, SettingView | EndpointView) and not process:

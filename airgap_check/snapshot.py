@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from airgap_check import installed
 from airgap_check.allowlist import Allowlist
 from airgap_check.collectors import environment, listeners, resolution, sockets
 from airgap_check.domain import normal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from airgap_check.evidence import AnyRecord, Status
+    from airgap_check.inspection import Inspection
     from airgap_check.kernel.netns import Namespace
     from airgap_check.plan import Plan
     from airgap_check.policy import Policy
@@ -39,11 +41,11 @@ class Snapshot(NamedTuple):
     subjects: list[int]
 
 
-def take(plan: Plan, given: Policy | None, today: date, progress: Callable[[str], None]) -> Snapshot:
-    """Look at everything once; without a policy one is derived from what is found."""
-    deadline = time.monotonic() + plan.max_time
+def take(plan: Plan, given: Policy | None, context: Inspection, progress: Callable[[str], None]) -> Snapshot:
+    """Look at everything once; without a policy one is derived from what is found. ``context`` says when and where."""
+    deadline, today = time.monotonic() + plan.max_time, context.started.date()
     progress("reading environments")
-    settled = environment.collect(deadline)
+    settled, installations = environment.examine(deadline)
     settings = list(settled.of(Setting))
     subjects = [runtime.process.pid for runtime in settled.of(Runtime)]
     policy = given or derive(settings)
@@ -57,7 +59,10 @@ def take(plan: Plan, given: Policy | None, today: date, progress: Callable[[str]
         policy = derive(settings, list(named.of(Resolver)))
     progress("finding owners")
     peers = _peers(plan, policy, named, today=today, stock=stock, deadline=deadline)
-    return Snapshot([settled, named, *peers, trust(policy)], policy, names, subjects)
+    assets = installed.collect(
+        plan, installations, context=context, policy=policy, seen=[settled, named], deadline=deadline, progress=progress
+    )
+    return Snapshot([settled, named, *peers, *assets, trust(policy)], policy, names, subjects)
 
 
 def again(plan: Plan, first: Snapshot, today: date, progress: Callable[[str], None]) -> list[Evidence]:
@@ -89,8 +94,8 @@ def _peers(
     allowlist = Allowlist(policy, list(named.of(Answer)), today)
 
     def wants_owner(connection: Connection) -> bool:
-        """Look up who it is only where that can matter: for a finding, or for an entry that is only for some."""
-        return plan.every_owner or allowlist.decide(connection).allowed != "yes"
+        """Look up who it is only where that can matter."""
+        return plan.every_owner or allowlist.wants_owner(connection)
 
     seen = sockets.collect(stock, wants_owner, deadline, open_sockets.own())
     return [seen, listeners.collect(stock, deadline)]

@@ -60,7 +60,7 @@ def observe(plan: Plan, watcher: Watcher, *, rules: RuleSet, given: Policy | Non
         observation.begin()
         began = time.monotonic()
         ends = began + observing.seconds if observing.seconds else None
-        first = snapshot.take(plan, given, today, watcher.progress)
+        first = snapshot.take(plan, given, inspection, watcher.progress)
         observation.look_into({runtime.netns for runtime in _runtimes(first) if runtime.netns})
         watcher.progress("observing")
         watcher.ready(f"watching: {', '.join(observation.kinds())} (Ctrl-C ends with the report)")

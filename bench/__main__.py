@@ -12,7 +12,7 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench import capture_rate, captures, crowd, engine, overhead, sight
+from bench import artifact, capture_rate, captures, crowd, engine, images, overhead, probes, sight
 from bench.figure import Figure
 from tests.live.lab import Lab
 from tests.live.lab_host import CHECKOUT
@@ -99,7 +99,8 @@ def _main() -> None:
         sys.exit("make bench needs root: it makes network namespaces")
     began = time.monotonic()
     parts: tuple[Callable[[], list[Figure]], ...] = (
-        _small, _engine, sight.measure, overhead.measure, capture_rate.measure, captures.figures, _inventory, _audit,
+        _small, _engine, sight.measure, overhead.measure, capture_rate.measure, captures.figures,
+        artifact.figures, images.figures, probes.measure, _inventory, _audit,
     )  # fmt: skip
     for part in parts:
         _print(part())

@@ -31,6 +31,16 @@ class FromFile(NamedTuple):
     siblings: dict[str, str]
 
 
+class Given(NamedTuple):
+    """The settings in force for a process: its command line over its environment over its files.
+
+    ``complete`` is False where one of the files could not be read.
+    """
+
+    settings: dict[str, str]
+    complete: bool
+
+
 def working_directory(pid: int) -> str | None:
     """Return the working directory as the process itself names it, None when it is gone.
 
@@ -80,9 +90,8 @@ class Reader:
         self._reported: set[tuple[str, str, tuple[int, str]]] = set()
         self._read_before: dict[tuple[tuple[int, str], str, bool], _Found | None] = {}
 
-    def names(self, seen: Seen) -> set[str] | None:
-        """Return every variable that a process was given; None when one of its files could not be read."""
-        names = {*(seen.environ or ()), *(name for _, name, _ in product.flags(_arguments(seen)))}
+    def given(self, seen: Seen) -> Given:
+        """Return every variable that a process was given; incomplete when one of its files could not be read."""
         paths = self._paths(seen)
         complete = paths is not None
         found: _Found = {}
@@ -92,9 +101,14 @@ class Reader:
             found |= read or {}
         if len(found) > SETTINGS:
             self.failures.append(f"the files of {_title(seen)}: more than {SETTINGS} variables")
-            return None
+            complete, found = False, {}
         self._report(seen, found)
-        return {*names, *found} if complete else None
+        settings = {name: value for name, (value, _, _) in found.items()} | (seen.environ or {})
+        for _, name, value in product.flags(_arguments(seen)):
+            for weaker in product.OVERRIDDEN.get(name, ()):
+                settings.pop(weaker, None)
+            settings[name] = value
+        return Given(settings, complete)
 
     def named_by_options(self, seen: Seen) -> _Found:
         """Return what the files give that ``--env-file`` names, which nobody else would be known as a runtime by."""

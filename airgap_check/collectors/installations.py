@@ -19,6 +19,7 @@ class Installation(NamedTuple):
 
     ``directory`` is its working directory as it names it itself, None where that cannot be told. ``settings`` are those
     in force: what the command line says, over what it was started with, over its `.env*` files. ``home`` is HOME.
+    ``artifact`` is the absolute path or URL that it boots from, None where that cannot be told.
     """
 
     thread: int
@@ -30,6 +31,7 @@ class Installation(NamedTuple):
     home: str | None
     settings: Mapping[str, str]
     netns: int | None
+    artifact: str | None = None
 
     def path(self, text: str) -> str | None:
         """Return a path of a setting as an absolute one, None where the working directory would have to be known."""

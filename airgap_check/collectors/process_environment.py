@@ -5,22 +5,24 @@ from __future__ import annotations
 import errno
 import os
 import time
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.collectors import command_line
 from airgap_check.kernel import procfs
-from airgap_check.objectos import product
-from airgap_check.objectos.settings import CATALOGUE
+from airgap_check.objectos import catalogue, product, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 _LIMIT = 8 << 20  # the kernel allows 6 MiB of arguments and environment together (fs/exec.c, bprm_stack_limits)
 SETTINGS = 2000  # nobody means more by one environment or file, but somebody may want to drown the audit
 _OTHERS = ("NODE_ENV", "OS_MODE")
 _HOLE = bytes(4096)  # a page that was thrown away (madvise) reads as this
 _WORTH_A_LOOK = (b"object", b"os\0", b"--env-file")
-_EXACT = frozenset(os.fsencode(name) for name in (*CATALOGUE, *product.TELLTALES, *_OTHERS))
+# Names that are not listed one by one begin like this; the product's own are all kept, for what they say of another.
+_OWN = b"OS_"
+_BEGINNINGS = (b"npm_config_", b"NPM_CONFIG_", b"AWS_ENDPOINT_URL_", b"UV_INDEX_", b"CARGO_REGISTRIES_")
 
 
 class Seen(NamedTuple):
@@ -163,12 +165,36 @@ def of_interest(block: bytes) -> dict[str, str]:
     Raises OSError when there are more than anybody can mean.
     """
     found: dict[str, str] = {}
+    exact = _exact()
     for entry in block.split(b"\0"):
         name, equals, value = entry.partition(b"=")
-        if equals and (name.startswith(b"OS_") or name in _EXACT):
+        if equals and (name.startswith(_OWN) or name in exact or (name.startswith(_BEGINNINGS) and _is_known(name))):
             found.setdefault(os.fsdecode(name), os.fsdecode(value))
     if len(found) > SETTINGS:
         raise OSError(errno.E2BIG, f"more than {SETTINGS} settings")
+    return found
+
+
+@cache
+def _exact() -> frozenset[bytes]:
+    return frozenset(os.fsencode(name) for name in (*catalogue.load().variables, *product.TELLTALES, *_OTHERS))
+
+
+def _is_known(name: bytes) -> bool:
+    return settings.variable(os.fsdecode(name)) is not None
+
+
+def context(thread: int, names: Collection[str]) -> dict[str, str]:
+    """Return other variables of a process, as far as it lets us look: its HOME, say."""
+    try:
+        block = procfs.read(thread, "environ", _LIMIT)
+    except OSError:
+        return {}
+    pairs = (entry.partition("=") for entry in os.fsdecode(block).split("\0"))
+    found: dict[str, str] = {}
+    for name, _, value in pairs:
+        if name in names:
+            found.setdefault(name, value)
     return found
 
 

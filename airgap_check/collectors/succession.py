@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 _TRIED = 5  # earlier versions that are looked for; who keeps more keeps the latest
 _DOCKER_IMAGES = "/var/lib/docker/image/*/imagedb/content/sha256"
-_CONFIGURING = frozenset({"unit", "compose", "kubernetes"})
 
 
 class Running(NamedTuple):
-    """One process of the product with all that is known of it: its record, and its artifacts."""
+    """One process of the product with all that is known of it; ``started`` is in seconds since the epoch."""
 
     installation: Installation
     runtime: Runtime
     kept: tuple[Kept, ...]
+    started: float | None = None
 
     @property
     def owner(self) -> str:
@@ -119,16 +119,17 @@ def restart(running: Running, settings: Iterable[Setting], images: Iterable[Imag
     if _program_replaced(installation):
         reasons.append("its program has been replaced on disk")
     subject = printable(installation.process.name or str(installation.process.pid))
-    if installation.process.started is None:
+    if running.started is None:
         return stated(installation, "restart", subject, "unknown", "when it started cannot be told")
     detail = "; ".join(dict.fromkeys(reasons)) or "nothing has changed since it started"
     return stated(installation, "restart", subject, "failed" if reasons else "passed", detail)
 
 
 def _changed_files(running: Running, settings: Iterable[Setting]) -> Iterator[str]:
-    started = running.installation.process.started
+    if running.started is None:
+        return
     for kept in running.kept:
-        if kept.file and stored_file.is_before(started, kept.file.changed):
+        if kept.file and kept.file.changed > running.started:
             yield f"{kept.artifact.path} was changed after it started"
     pid = running.installation.process.pid
     for path in {one.place.path for one in settings if one.place.kind == "file" and one.place.pid == pid}:
@@ -136,7 +137,7 @@ def _changed_files(running: Running, settings: Iterable[Setting]) -> Iterator[st
             changed = stored_file.examine(running.installation.thread, path or "").changed
         except OSError:
             continue
-        if stored_file.is_before(started, changed):
+        if changed > running.started:
             yield f"{path} was changed after it started"
 
 
@@ -170,8 +171,8 @@ def _program_replaced(installation: Installation) -> bool:
         return False
 
 
-def configured(running: Running, settings: Sequence[Setting]) -> Iterator[Check]:
-    """Say whether the artifact that it runs is the one that its unit, or a deployment file, names."""
+def configured(running: Running, settings: Sequence[Setting], images: Iterable[Image]) -> Iterator[Check]:
+    """Say whether the artifact that it runs is the one that its unit, or the deployment file of its image, names."""
     installation, artifact = running.installation, running.runtime.artifact
     pin = installation.settings.get("OS_ARTIFACT_URL", "").partition("#sha256=")[2].lower()
     for kept in running.kept:
@@ -180,7 +181,8 @@ def configured(running: Running, settings: Sequence[Setting]) -> Iterator[Check]
             yield stated(
                 installation, "artifact-running", kept.artifact.path, "failed", detail, path=kept.artifact.path
             )
-    wanted = [one for one in settings if one.role == "artifact" and one.value and _is_for(one, installation)]
+    files = _files_of(running.runtime.image, images)
+    wanted = [one for one in settings if one.role == "artifact" and one.value and _is_for(one, installation, files)]
     if not artifact or not wanted:
         return
     if any(installation.path(one.value) == installation.path(artifact) or one.value == artifact for one in wanted):
@@ -191,11 +193,18 @@ def configured(running: Running, settings: Sequence[Setting]) -> Iterator[Check]
         yield stated(installation, "artifact-running", artifact, "failed", detail, path=artifact)
 
 
-def _is_for(setting: Setting, installation: Installation) -> bool:
-    if setting.place.kind not in _CONFIGURING:
-        return False
-    workload = installation.workload
-    return setting.place.kind != "unit" or bool(workload and workload.id == setting.place.unit)
+def _files_of(image: str | None, images: Iterable[Image]) -> set[str | None]:
+    """Return the deployment files that ask for an image, whatever its version."""
+    if image is None:
+        return set()
+    return {one.path for one in images if one.reference and _repository(one.reference) == _repository(image)}
+
+
+def _is_for(setting: Setting, installation: Installation, files: set[str | None]) -> bool:
+    workload, place = installation.workload, setting.place
+    if place.kind == "unit":
+        return bool(workload and workload.id == place.unit)
+    return place.kind in {"compose", "kubernetes"} and place.path in files
 
 
 def _repository(reference: str) -> str:

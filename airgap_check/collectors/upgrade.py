@@ -10,6 +10,7 @@ from airgap_check.collectors import immutability, succession
 from airgap_check.collectors.succession import Running
 from airgap_check.errors import UsageError
 from airgap_check.evidence import Evidence, Runtime, Setting
+from airgap_check.kernel import stored_file
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def collect(
             break
         checks += _standing(running)
         checks.append(succession.restart(running, settings, images))
-        checks += succession.configured(running, settings)
+        checks += succession.configured(running, settings, images)
         if memory.store:
             checks += succession.changes(running, memory.store)
             checks.append(succession.way_back(running, memory.store, now))
@@ -74,7 +75,7 @@ def _running(installations: Sequence[Installation], seen: Sequence[Evidence]) ->
         own = [one for one in artifacts if one.process and one.process.pid == pid]
         kept = tuple(immutability.look(one, installation) for one in own)
         if runtime := runtimes.get(pid):
-            yield Running(installation, runtime, kept)
+            yield Running(installation, runtime, kept, stored_file.started(installation.thread))
 
 
 def _standing(running: Running) -> Iterator[Check]:

@@ -43,21 +43,21 @@ def look(arguments: argparse.Namespace, *, watches: bool, seconds: float | None,
     from airgap_check.plan import Watcher
 
     delivery.check(arguments)
-    _give_way()
+    give_way()
     plan = options.plan(arguments, watches=watches, seconds=seconds)
     signals = stopping.on_signals() if watches else nullcontext(threading.Event())
     with signals as stop, progress.shown(quiet=arguments.quiet) as stage:
-        tell = progress.tell if live else _keep_silent
-        ready = _keep_silent if arguments.quiet else progress.tell
+        tell = progress.tell if live else keep_silent
+        ready = keep_silent if arguments.quiet else progress.tell
         inspection, report = audit.run(plan, Watcher(arguments.clock, stage, ready, tell, stop))
     return delivery.deliver(arguments, inspection, report)
 
 
-def _keep_silent(_line: str) -> None:
+def keep_silent(_line: str) -> None:
     """Say nothing: the report at the end says it all."""
 
 
-def _give_way() -> None:
+def give_way() -> None:
     """Lower our priority: an audit is a guest on a production host."""
     if (missing := _NICE - os.getpriority(os.PRIO_PROCESS, 0)) > 0:
         os.nice(missing)

@@ -22,6 +22,6 @@ def run(arguments: argparse.Namespace) -> int:
     from airgap_check.commands.delivery import show
     from airgap_check.objectos.derive import to_yaml
 
-    policy, settings = proposal()
-    show(to_yaml(policy, settings))
+    policy, settings, runtimes = proposal()
+    show(to_yaml(policy, settings, runtimes))
     return 0

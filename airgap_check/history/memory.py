@@ -24,11 +24,14 @@ class Memory(NamedTuple):
 
 @contextmanager
 def recalled(path: str | None) -> Iterator[Memory]:
-    """Open the memory in a folder that somebody named, or in the default one as root, for this run alone.
+    """Open the memory in a folder that somebody named, or in the default one as root, for this run alone; "" is none.
 
     Raises `UsageError` for a folder that was named and cannot be used. Where the default one cannot be made nothing has
     been remembered yet; one that is there and cannot be opened leaves doubts.
     """
+    if path == "":
+        yield Memory(None, "nothing was to be remembered")
+        return
     if path is None and os.geteuid() != 0:
         yield Memory(None, "no state folder: name one with --state DIR")
         return

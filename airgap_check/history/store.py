@@ -102,7 +102,8 @@ class Store:
 
     def _move_aside(self, why: str) -> str:
         """Keep a file that is no memory any more for whoever wants to know why; to drop it would hide a change."""
-        aside = f"{self._path}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        written = datetime.fromtimestamp(os.stat(self._path).st_mtime, UTC)
+        aside = f"{self._path}.corrupt-{written:%Y%m%dT%H%M%SZ}"
         for ending in ("", "-wal", "-shm"):
             if os.path.lexists(self._path + ending):
                 os.replace(self._path + ending, aside + ending)

@@ -9,12 +9,10 @@ import errno
 import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING, Literal, NamedTuple
+import time
+from typing import Literal, NamedTuple
 
 from airgap_check.kernel import foreign_path, procfs
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 _CAP_DAC_OVERRIDE = 1 << 1
 _BLOCK = 1 << 20
@@ -159,6 +157,11 @@ def _writes(there: os.stat_result, uid: int, groups: set[int]) -> bool:
     return bool(there.st_mode & stat.S_IWOTH)
 
 
-def is_before(started: datetime | None, changed: float) -> bool | None:
-    """Tell whether a process started before a file was changed; None where its start is not known."""
-    return None if started is None else started.timestamp() < changed
+def started(pid: int) -> float | None:
+    """Return when a process started, in seconds since the epoch, to a tick; None when it has gone.
+
+    What psutil says is wrong by up to a second, as is the time of the boot in /proc/stat that it rests on.
+    """
+    ticks = procfs.start_ticks(pid)
+    booted = time.clock_gettime(time.CLOCK_REALTIME) - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return None if ticks is None else booted + ticks * procfs.TICK / 1e9

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
+from msgspec.structs import replace
+
+from airgap_check.asset import Check
+from airgap_check.objectos.product import UNKNOWN
+from airgap_check.objectos.settings import variable
 from airgap_check.policy import Entry, Policy, PolicyFile, Role, is_host_name
+from airgap_check.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airgap_check.evidence import Resolver, Setting
+    from airgap_check.evidence import Evidence, Resolver, Runtime, Setting
     from airgap_check.fact import Endpoint
 
 # What a runtime needs by its purpose; a proxy, a control plane or an AI service is for a person to approve.
@@ -28,7 +34,7 @@ def derive(settings: Iterable[Setting], resolvers: Iterable[Resolver] = ()) -> P
     sources: dict[str, str] = {}
     for setting in settings:
         role = next((known for known in get_args(Role) if known == setting.role), None)
-        if role is None or role not in _DERIVED:
+        if role is None or role not in _DERIVED or _is_word(setting.name):
             continue
         for end in setting.endpoints:
             entry = _entry(role, end)
@@ -47,6 +53,27 @@ def derive(settings: Iterable[Setting], resolvers: Iterable[Resolver] = ()) -> P
             entries.setdefault(entry.name, entry)
             sources.setdefault(entry.name, resolver.source)
     return Policy(PolicyFile(version=1, allow=tuple(entries.values())), sources=sources)
+
+
+def _is_word(name: str) -> bool:
+    """Tell whether a setting only implies where it leads: to somebody's public service."""
+    known = variable(name)
+    return known is not None and known.form == "word"
+
+
+def for_bundle(examined: Evidence) -> Policy:
+    """Return the policy that a bundle is judged by when its owner gave none: nothing is approved.
+
+    Nobody said whether `OS_CLOUD_URL` has to be unset or off, so it is what the runtime in the bundle needs.
+    """
+    policy = derive([])
+    outcomes = {one.aspect: one.outcome for one in examined.of(Check)}
+    offline = outcomes.get("unset-is-offline")
+    word = offline == "unknown" and outcomes.get("template-cloud-url-off") == "unknown"
+    if offline == "failed" or word:
+        terms = replace(policy.file.runtime, cloud_url="must-be-off")
+        return Policy(replace(policy.file, runtime=terms))
+    return policy
 
 
 def _entry(role: Role, end: Endpoint) -> Entry | None:
@@ -70,13 +97,17 @@ def _joined(host: str, port: int | None) -> str:
     return f"{shown}:{port}" if port else shown
 
 
-def to_yaml(policy: Policy, settings: Iterable[Setting] = ()) -> str:
+def to_yaml(policy: Policy, settings: Iterable[Setting] = (), runtimes: Iterable[Runtime] = ()) -> str:
     """Write a derived policy as the file that a person can review and approve.
 
-    Where somebody has switched the control plane off by word, absence is not what this runtime is to be held to.
+    Where unset means the public control plane, or somebody has switched it off by word, absence is not what this
+    deployment is to be held to.
     """
+    found = list(runtimes)
     switched_off = any(setting.name == "OS_CLOUD_URL" and setting.posture == "disabled" for setting in settings)
-    cloud_url = "must-be-off" if switched_off else "must-be-unset"
+    meanings = {runtime.unset_means for runtime in found}
+    by_word = "public" in meanings or (switched_off and "offline" not in meanings)
+    cloud_url = "must-be-off" if by_word else "must-be-unset"
     lines = [
         "# Derived by airgap-check init from this host's configuration. Review every line, then approve it.",
         "version: 1",
@@ -94,8 +125,28 @@ def to_yaml(policy: Policy, settings: Iterable[Setting] = ()) -> str:
         if entry.protocol != "tcp":
             lines.append(f"    protocol: {entry.protocol}")
     lines += ["# inbound: []   # who may connect to what listens here; absent means not judged"]
-    lines += [f"runtime: {{cloud_url: {cloud_url}, expected: true}}", ""]
+    lines += [*_seen(found), f"runtime: {{cloud_url: {cloud_url}, expected: true}}", ""]
     return "\n".join(lines)
+
+
+_MEANINGS = {
+    "public": "an OS_CLOUD_URL that is unset means the public control plane",
+    "offline": "an OS_CLOUD_URL that is unset means offline",
+    "unknown": "it could not be told what an OS_CLOUD_URL that is unset means",
+}
+
+
+def _seen(runtimes: Iterable[Runtime]) -> list[str]:
+    """Say in comments which runtimes were seen, and what each makes of an unset control plane."""
+    lines = []
+    for runtime in runtimes:
+        known = runtime.product != UNKNOWN
+        what = f"{runtime.product} {runtime.version or 'of an unknown version'}" if known else "of an unknown product"
+        who = f"process {runtime.process.name or '?'}"
+        if runtime.workload:
+            who += f" of {runtime.workload.name}"
+        lines.append(f"# {printable(f'{who}: {what}; {_MEANINGS[runtime.unset_means]}')}")
+    return list(dict.fromkeys(lines)) or ["# No runtime was found: nobody could tell what an unset OS_CLOUD_URL means."]
 
 
 def _quoted(text: str) -> str:

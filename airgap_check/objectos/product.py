@@ -37,7 +37,12 @@ _CARRIERS = frozenset(
     }
 )  # fmt: skip
 _FLAGS = {"--artifact": "OS_ARTIFACT_PATH", "-a": "OS_ARTIFACT_PATH", "--database": "OS_DATABASE_URL",
-          "-d": "OS_DATABASE_URL"}  # fmt: skip
+          "-d": "OS_DATABASE_URL", "--home": "OS_HOME"}  # fmt: skip
+
+# What a flag's variable wins over, though it would be the weaker one in the environment.
+OVERRIDDEN = {"OS_ARTIFACT_PATH": ("OS_ARTIFACT_URL", "OS_INTERNAL_ARTIFACT_PATH")}
+# The application's own program, which may read any variable that it likes.
+CONFIGURATIONS = tuple(f"objectstack.config.{ending}" for ending in ("ts", "mts", "js", "mjs", "cjs"))
 
 
 class Invocation(NamedTuple):

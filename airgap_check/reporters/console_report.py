@@ -31,6 +31,10 @@ _CLAIMS = {
     "snapshot": "snapshot: connections shorter than an instant are not covered",
     "replayed": "replayed: evidence recorded earlier, judged again",
 }
+_SOURCES = {
+    "capture": "captured: only what these files hold was judged",
+    "bundle": "bundle: files as they lie there, not what runs",
+}
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 _STATUS = {"complete": "green", "partial": "yellow", "unavailable": "red"}
 _EXITS = {
@@ -71,8 +75,9 @@ def _verdict(console: Console, report: Report) -> None:
 
 def _claim(report: Report) -> str:
     """Say what kind of evidence the verdict rests on, and for an observation, how long it was."""
-    if any(limitation.id == "capture" for limitation in report.limitations):
-        return "captured: only what these files hold was judged"
+    for limitation in report.limitations:
+        if limitation.id in _SOURCES:
+            return _SOURCES[limitation.id]
     if report.claim != "observed":
         return _CLAIMS[report.claim]
     seconds = round((report.window.end - report.window.start).total_seconds())
@@ -169,7 +174,9 @@ def _trial(trial: Trial | None, *, verbose: bool) -> Text:
 
 def _terms(console: Console, report: Report, *, verbose: bool) -> None:
     _heading(console, "On what terms")
-    origin = report.policy.path or "derived from this host, approved by nobody"
+    bundled = any(limitation.id == "bundle" for limitation in report.limitations)
+    derived = "none was given" if bundled else "derived from this host, approved by nobody"
+    origin = report.policy.path or derived
     _labelled(console, "policy", f"{origin} (sha256 {report.policy.sha256[:16]})", 2)
     for entry in report.policy.entries if report.policy.derived or verbose else ():
         _line(console, f"{entry.name} ({entry.role}), from {entry.from_}", 4)

@@ -27,7 +27,7 @@ import pytest
 from airgap_check import policyfile, yamlfile
 from airgap_check.address import scope_of
 from airgap_check.allowlist import Allowlist
-from airgap_check.collectors import environment, listeners, sockets
+from airgap_check.collectors import environment, listeners, runtimes, sockets
 from airgap_check.evidence import Answer, Evidence, Resolver
 from airgap_check.fact import Process, endpoint
 from airgap_check.kernel import procfs
@@ -43,7 +43,7 @@ from tests import building
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.evidence import AnyRecord, Connection
+    from airgap_check.evidence import AnyRecord
     from airgap_check.inspection import Inspection
     from airgap_check.policy import Policy
 
@@ -69,9 +69,11 @@ class Space(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a process of the table was started, where that matters."""
+    """How a process of the table was started, where that matters; and what its package.json would say it is."""
 
     command: str
+    product: str = "ObjectOS"
+    version: str = "4.2.0"
     environment: dict[str, str] = {}
 
 
@@ -141,16 +143,13 @@ def look(host: Host, policy: Policy, sabotage: Sabotage | None = None) -> Inspec
     answers = [record for record in resolution.records if isinstance(record, Answer)]
     allowlist = Allowlist(policy, answers, building.STARTED.date())
 
-    def wants_owner(connection: Connection) -> bool:  # as audit has it
-        return allowlist.decide(connection).allowed != "yes"
-
     stock = machine.inventory()
     with pytest.MonkeyPatch.context() as patch:
         machine.install(patch)
         seen = (
             environment.collect(None, units_root=str(FOLDER / "no units")),
             resolution,
-            sockets.collect(stock, wants_owner, None),
+            sockets.collect(stock, allowlist.wants_owner, None),
             listeners.collect(stock, None),
             Evidence(kind="policy", status="complete"),
         )
@@ -176,6 +175,7 @@ class _Machine:
         patch.setattr(procfs, "describe", self._describe)
         patch.setattr(procfs, "user_name", {uid: user for user, uid in self._uids.items()}.__getitem__)
         patch.setattr(procfs, "hides_processes", lambda: False)
+        patch.setattr(runtimes, "_identity", self._identity)
         for variable in list(os.environ):
             if settings.variable(variable):
                 patch.delenv(variable)
@@ -194,6 +194,10 @@ class _Machine:
             "stat": f"{pid} ({program.name}) S 1 1 1 0 -1 0 0",
         }
         return files[name].encode()
+
+    def _identity(self, pid: int, *_: object) -> tuple[str, str]:
+        started = self._host.started[self._by_pid[pid].name]
+        return started.product, started.version
 
     def _describe(self, pid: int) -> Process | None:
         program = self._by_pid[pid]

@@ -18,7 +18,7 @@ from tests.live.lab_host import CHECKOUT, PATH, PYTHON, Host, LabError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SOURCE = CHECKOUT / "tests" / "runtime"
+SOURCE = CHECKOUT / "tests" / "runtime"
 _BOOT_SECONDS = 120.0  # 8 s on two idle cores; a bound, not an expectation
 _INSTALL_SECONDS = 600
 _ASK = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=2).read()"
@@ -32,7 +32,7 @@ def installed() -> Path:
 
     It lies outside the tree, under a name made from the package files, so a change of either installs anew.
     """
-    content = b"".join((_SOURCE / name).read_bytes() for name in ("package.json", "package-lock.json"))
+    content = b"".join((SOURCE / name).read_bytes() for name in ("package.json", "package-lock.json"))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "airgap-check-tests")
     folder = cache / f"runtime-{hashlib.sha256(content).hexdigest()[:12]}"
     cache.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def installed() -> Path:
 def _install(folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="installing-") as name:
         for file in ("package.json", "package-lock.json"):
-            shutil.copy(_SOURCE / file, name)
+            shutil.copy(SOURCE / file, name)
         command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
         done = subprocess.run(
             command, cwd=name, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_INSTALL_SECONDS,
@@ -61,7 +61,7 @@ def _install(folder: Path) -> None:
 def start(lab: Lab, modules: Path, env: Mapping[str, str]) -> int:
     """Start the runtime in the near host as unit ``objectos.service`` and wait until it serves; return its pid."""
     near = lab.near
-    near.write("/run/lab/objectos/artifact.json", (_SOURCE / "artifact.json").read_text())
+    near.write("/run/lab/objectos/artifact.json", (SOURCE / "artifact.json").read_text())
     near.write("/run/lab/objectos/log", "")
     with near.path("/run/lab/objectos/log").open("r+") as log, Path(os.devnull).open() as nothing:
         pid = near.start(

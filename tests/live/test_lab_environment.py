@@ -3,7 +3,19 @@ from __future__ import annotations
 import pytest
 
 from tests.live.lab import DATABASE, PUBLIC, Lab
-from tests.live.site import SETTINGS, UNIT, assert_compliant, assert_finding, assert_violation, policy, start_objectos
+from tests.live.site import (
+    OBJECTOS,
+    OPEN_RUNTIME,
+    OPEN_SETTINGS,
+    SETTINGS,
+    UNIT,
+    assert_compliant,
+    assert_finding,
+    assert_violation,
+    policy,
+    serious,
+    start_objectos,
+)
 
 PUBLIC_CLOUD = "https://cloud.objectos.ai"
 MUST_BE_OFF = {"cloud_url": "must-be-off"}
@@ -21,8 +33,25 @@ def test_a_cloud_url_of_any_value_fails_where_it_must_be_unset(lab: Lab, value: 
 
 @pytest.mark.parametrize("value", ["off", "none", "local", "disabled", " OFF\t", "Disabled"])
 def test_a_disabling_word_passes_where_it_must_be_off(lab: Lab, value: str) -> None:
-    start_objectos(lab, SETTINGS | {"OS_CLOUD_URL": value})
+    start_objectos(lab, OPEN_SETTINGS | {"OS_CLOUD_URL": value}, package=OPEN_RUNTIME)
     assert_compliant(lab.audit(policy=policy(runtime=MUST_BE_OFF)))
+
+
+@pytest.mark.parametrize("package", [OBJECTOS, None])
+def test_a_disabling_word_may_mean_nothing_to_a_runtime_that_is_not_known_to_read_it(
+    lab: Lab, package: tuple[str, str] | None
+) -> None:
+    start_objectos(lab, SETTINGS | {"OS_CLOUD_URL": "off"}, package=package)
+    audit = lab.audit(policy=policy(runtime=MUST_BE_OFF))
+    assert audit.exit_code == 4, audit.summary()
+    assert audit.outcome("runtime.unset-means-public") == "unknown"
+
+
+def test_a_runtime_of_which_nobody_knows_what_it_is_makes_the_verdict_inconclusive(lab: Lab) -> None:
+    start_objectos(lab, package=None)
+    audit = lab.audit(policy=policy())
+    assert audit.exit_code == 4, audit.summary()
+    assert audit.outcome("runtime.unset-means-public") == "unknown"
 
 
 @pytest.mark.parametrize("value", [PUBLIC_CLOUD, "", " ", "false", "0", "no", '"off"', "offline"])
@@ -37,6 +66,19 @@ def test_an_unset_cloud_url_fails_where_it_must_be_off(site: Lab) -> None:
     """Several runtimes read an unset variable as the public control plane."""
     assert_compliant(site.audit(policy=policy()))
     assert_violation(site.audit(policy=policy(runtime=MUST_BE_OFF)), "environment.cloud-url-set")
+
+
+def test_the_open_runtime_fails_with_nothing_said(lab: Lab) -> None:
+    start_objectos(lab, OPEN_SETTINGS, package=OPEN_RUNTIME)
+    audit = lab.audit(policy=policy())
+    assert_violation(audit, "runtime.unset-means-public", process="node", workload=UNIT, version="17.4.0")
+    assert "must-be-off" in lab.check("init").stdout
+
+
+def test_init_writes_what_the_runtime_that_it_saw_can_be_held_to(site: Lab) -> None:
+    written = site.check("init").stdout
+    assert "ObjectOS 4.2.0; an OS_CLOUD_URL that is unset means offline" in written
+    assert "cloud_url: must-be-unset" in written
 
 
 def test_a_cloud_url_in_a_dotenv_file_is_found_with_its_line(site: Lab) -> None:
@@ -71,6 +113,37 @@ def test_an_endpoint_that_is_not_listed_fails(lab: Lab) -> None:
     )  # fmt: skip
     mail = {"name": "mail", "role": "smtp", "cidr": "10.40.0.25/32", "ports": [587]}
     assert_compliant(lab.audit(policy=policy(mail)))
+
+
+def test_a_word_that_stands_for_a_public_service_fails(lab: Lab) -> None:
+    start_objectos(lab, SETTINGS | {"OS_EMAIL_PROVIDER": "resend"})
+    audit = lab.audit(policy=policy())
+    assert_violation(audit, "environment.endpoint-not-allowlisted", name="OS_EMAIL_PROVIDER", process="node")
+    assert "api.resend.com" in audit.stdout
+    assert "resend" not in lab.check("init").stdout
+
+
+def test_a_registry_of_the_runtime_or_the_host_fails_unless_it_is_listed(site: Lab) -> None:
+    site.near.write("/run/lab/objectos/.npmrc", "registry=https://10.40.0.9/\n")
+    site.near.write("/etc/docker/daemon.json", '{"registry-mirrors": ["https://10.40.0.9"]}')
+    audit = site.audit(policy=policy())
+    places = {finding["record"]["place"]["path"] for finding in audit.findings("environment.public-registry")}
+    assert places == {"/run/lab/objectos/.npmrc", "/etc/docker/daemon.json"}
+    mirror = {"name": "mirror", "role": "registry", "cidr": "10.40.0.9/32", "ports": [443]}
+    assert_compliant(site.audit(policy=policy(mirror)))
+
+
+def test_a_command_line_tool_that_is_pointed_at_a_public_runtime_fails(lab: Lab) -> None:
+    start_objectos(lab, SETTINGS | {"OS_RUNTIME_URL": f"https://{PUBLIC}/"})
+    assert_violation(lab.audit(policy=policy()), "environment.runtime-target-public", name="OS_RUNTIME_URL")
+
+
+def test_a_setting_that_the_runtime_does_not_read_fails(lab: Lab) -> None:
+    start_objectos(lab, OPEN_SETTINGS | SETTINGS | {"OS_CLOUD_URL": "off"}, package=OPEN_RUNTIME)
+    audit = lab.audit(policy=policy(runtime=MUST_BE_OFF))
+    assert serious(audit) == {"runtime.setting-ignored"}, audit.summary()
+    ignored = {finding["record"]["name"] for finding in audit.findings("runtime.setting-ignored")}
+    assert ignored == {"OS_ARTIFACT_FILE", "OS_BUSINESS_DB_URL"}
 
 
 def test_a_proxy_fails_unless_it_is_listed(lab: Lab) -> None:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from airgap_check.condition import Truth
 
 RULES = [rule for rule in rules().rules if rule.kind == "endpoint"]
-ROLES = (None, "database", "proxy", "own", "artifact", "smtp", "control-plane", "other")
+ROLES = (
+    None, "database", "proxy", "own", "artifact", "smtp", "control-plane", "other", "registry", "metadata",
+    "runtime-target",
+)  # fmt: skip
 KNOWN: tuple[Scope, ...] = tuple(scope for scope in get_args(Scope) if scope not in {*NEVER_EGRESS, "unknown"})
 
 

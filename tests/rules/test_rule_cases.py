@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from airgap_check import yamlfile
-from tests.rules.rule_case import Case, case_ids, cases, judged, policy_of, rules
+from tests.rules.rule_case import FOLDER, Case, case_ids, cases, judged, policy_of, rules
 
 if TYPE_CHECKING:
     from airgap_check.rule import Rule
@@ -81,24 +82,8 @@ def test_every_policy_line_of_a_remediation_is_accepted_by_the_policy(rule: Rule
         assert policy_of(fragment).file.allow
 
 
-def test_every_rule_of_the_issue_is_shipped_with_its_severity() -> None:
-    wanted = {
-        "critical": {"environment.cloud-url-set", "environment.database-public", "connection.public-destination"},
-        "high": {
-            "environment.artifact-not-local", "environment.endpoint-not-allowlisted", "environment.proxy-set",
-            "connection.not-allowlisted", "resolution.public-address", "resolution.public-resolver",
-            "listener.not-approved", "listener.peer-not-approved", "policy.public-entry", "policy.expired-entry",
-            "policy.too-broad", "policy.untrusted-file", "policy.weakened", "runtime.not-found",
-            "connection.unattributed-attempts", "resolution.public-name-asked", "resolution.encrypted-dns",
-            "traffic.metadata-service", "traffic.public-name",
-        },
-        "medium": {
-            "environment.artifact-missing", "environment.database-missing", "environment.secret-on-command-line",
-            "connection.raw-socket", "connection.multicast", "resolution.unresolvable", "policy.public-network",
-            "traffic.unknowable-name",
-        },
-        "low": {
-            "policy.unused-entry", "policy.proxy-entry", "connection.link-local-neighbour", "connection.dhcp",
-        },
-    }  # fmt: skip
-    assert {severity: {rule.id for rule in rules().rules if rule.severity == severity} for severity in wanted} == wanted
+def test_no_severity_changes_without_a_line_in_the_list_of_severities() -> None:
+    listed = yaml.safe_load((FOLDER / "severities" / "list.yaml").read_text())
+    assert {rule.id: rule.severity for rule in rules().rules} == {
+        rule: severity for severity, names in listed.items() for rule in names
+    }

@@ -13,7 +13,7 @@ NAME = "airgap_check"
 # From the bottom up: a module may import what stands before it, and its own line.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("redact", "address", "yamlfile", "input"),
+    ("redact", "address", "yamlfile", "manifest", "input"),
     ("domain",),
     ("fact",),
     ("asset",),
@@ -23,7 +23,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("kernel", "recording", "dissect"),
     ("objectos", "names"),
     ("history",),
-    ("deployment", "release"),
+    ("deployment",),
+    ("release",),
     ("collectors", "captures", "probes"),
     ("observers",),
     ("finding", "field"),
@@ -35,14 +36,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("policy",),
     ("selector", "policyfile", "permission"),
     ("allowlist",),
-    ("objectos.derive", "survey", "sieving"),
+    ("objectos.derive", "survey", "sieving", "needs"),
     ("result",),
     ("engine",),
     ("plan",),
     ("reporters",),
+    ("installed",),
     ("host", "output", "explanation", "snapshot", "observation", "news"),
     ("watching",),
     ("audit",),
+    ("itinerary", "own_attempts"),
+    ("bundling", "preflight"),
     ("commands",),
     ("cli",),
     ("__main__",),
@@ -127,11 +131,13 @@ def test_only_derive_knows_both_the_product_and_the_policy() -> None:
 
 def test_third_party_libraries_have_one_home() -> None:
     homes = {
-        "cryptography": ("dissect",),
+        "cryptography": ("dissect", "probes", "release"),
         "dns": ("names", "dissect"),
         "numpy": ("captures",),
         "rich": ("reporters.console_report",),
-        "yaml": ("yamlfile",),
+        "psycopg": ("collectors.postgresql_session",),
+        "zstandard": ("release.flow",),
+        "yaml": ("yamlfile", "manifest"),
         "psutil": ("kernel", "collectors"),
         "scapy": ("dissect",),
     }
@@ -158,8 +164,13 @@ def _opens_sockets(path: Path) -> bool:
 
 def test_the_complete_list_of_who_opens_sockets() -> None:
     openers = {_module(path) for path in MODULES if _opens_sockets(path)}
-    # names.query and the canary, in its own network namespace, are the senders; the others ask this kernel, or listen
-    assert openers == {"kernel.netlink", "kernel.netns_cookie", "kernel.packet", "names.query", "observers.canary"}
+    # The senders are names.query, probes.dial, and the canary in its own network namespace; the others ask this kernel,
+    # or listen. probes.tls speaks over what it is given, and collectors.postgresql_session lets libpq dial an approved
+    # database.
+    assert openers == {
+        "kernel.netlink", "kernel.netns_cookie", "kernel.packet", "names.query", "observers.canary", "probes.dial",
+        "probes.tls",
+    }  # fmt: skip
 
 
 def test_the_sender_is_called_by_the_resolution_collector_alone() -> None:

@@ -32,7 +32,7 @@ inbound:
 networks: {internal: [198.51.100.0/24], domains: [bank.example]}
 scope: {subject: {unit: objectos.service}, others: public-only}
 runtime: {cloud_url: must-be-off, expected: false}
-canaries: {names: [example.com], addresses: [192.0.2.1]}
+canaries: {names: [example.com], addresses: [1.1.1.1]}
 require: [environment, sockets, resolution, listeners]
 waivers:
   - rule: connection.not-allowlisted

@@ -114,7 +114,7 @@ def test_what_a_runtime_was_not_told_is_stated_as_unset(tmp_path: Path) -> None:
         stated = _settings(_collect(pid))
     assert {name: one.role for name, one in stated.items() if one.posture == "unset"} == {
         "OS_CLOUD_URL": "control-plane",
-        "OS_BUSINESS_DB_URL": "database",
+        "OS_DATABASE_URL": "database",
     }
     assert all(
         one.value == "" and one.process and one.place.pid == pid for one in stated.values() if one.posture == "unset"
@@ -151,7 +151,7 @@ def test_a_child_is_told_by_its_parent_and_both_are_one_runtime(tmp_path: Path) 
         assert not [one for one in _settings(_collect(pid, serving)).values() if one.posture == "unset"]
         alone = _settings(_collect(pid))
         assert {name for name, one in alone.items() if one.posture == "unset"} == {
-            "OS_CLOUD_URL", "OS_BUSINESS_DB_URL", "OS_ARTIFACT_FILE",
+            "OS_CLOUD_URL", "OS_DATABASE_URL", "OS_ARTIFACT_PATH",
         }  # fmt: skip
 
 
@@ -435,7 +435,8 @@ def test_files_that_an_option_of_node_names_are_read_in_their_order(tmp_path: Pa
         raw = process_environment.Seen(pid, pid, "node", tuple(line), {}, None, ())
         found = runtimes.find([raw], (), None)
     assert [(one.name, one.value, one.path, one.line) for one in found.from_files] == [
-        ("OS_CLOUD_URL", "https://h", f"{tmp_path}/b.env", 2)
+        ("OS_CLOUD_URL", "https://h", f"{tmp_path}/b.env", 2),
+        ("OS_PROJECT_ID", "x", f"{tmp_path}/a.env", 2),
     ]
     assert (len(found.subjects), found.files, found.failures) == (1, 2, [])
 

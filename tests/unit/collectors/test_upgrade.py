@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from airgap_check.fact import Place, Process, Workload
 from airgap_check.history.clearance import Clearance, clearance
 from airgap_check.history.memory import Memory
 from airgap_check.history.store import Preflight, Store
+from airgap_check.kernel import stored_file
 from airgap_check.redact import REDACTED
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class Site:
     """A runtime of ours: this very process, with an artifact in a folder of the test."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.started = folder, datetime.now(UTC) + timedelta(hours=1)
+        self.folder, self.started = folder, time.time() + 3600
         self.path = folder / "v1" / "objectstack.json"
         self.settings: dict[str, str] = {}
         self.facts: dict[str, Any] = {}
@@ -53,7 +55,7 @@ class Site:
         return {check.aspect: check for check in self.evidence(memory, now).of(Check)}
 
     def evidence(self, memory: Memory = FORGETFUL, now: datetime = NOW) -> Evidence:
-        process = Process(pid=os.getpid(), name="node", started=self.started)
+        process = Process(pid=os.getpid(), name="node")
         artifact = Artifact(
             path=str(self.path), sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(), process=process
         )
@@ -73,8 +75,10 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    made = Site(tmp_path)
+    monkeypatch.setattr(stored_file, "started", lambda _: made.started)
+    return made
 
 
 @pytest.fixture
@@ -134,7 +138,7 @@ def test_without_a_memory_nothing_is_said_of_the_past_unless_it_was_wanted(site:
 
 def test_a_file_that_changed_after_the_start_waits_for_a_restart(site: Site) -> None:
     assert outcome(site.checks(), "restart") == "passed"
-    site.started = datetime.now(UTC) - timedelta(hours=1)
+    site.started = time.time() - 3600
     restart = site.checks()["restart"]
     assert restart.outcome == "failed"
     assert "objectstack.json was changed after it started" in restart.detail
@@ -153,7 +157,7 @@ def test_a_settings_file_that_changed_after_the_start_waits_for_a_restart(site: 
         )
     )
     assert outcome(site.checks(), "restart") == "passed"
-    site.started = datetime.now(UTC) - timedelta(hours=1)
+    site.started = time.time() - 3600
     assert f"{path} was changed after it started" in site.checks()["restart"].detail
 
 
@@ -208,6 +212,17 @@ def test_the_artifact_that_runs_must_be_the_configured_one(site: Site) -> None:
     differs = site.checks()["artifact-running"]
     assert differs.outcome == "failed"
     assert "names /srv/releases/v9/objectstack.json" in differs.detail
+
+
+def test_a_deployment_file_speaks_for_the_image_that_it_asks_for_only(site: Site) -> None:
+    place = Place(kind="compose", path="compose.yaml", line=7, unit="objectos")
+    site.given = [
+        Setting(name="OS_ARTIFACT_FILE", value="/artifacts/v9.json", posture="other", role="artifact", place=place)
+    ]
+    site.images = [Image(reference="objectos:4.2", path="compose.yaml", seen="deployment")]
+    assert outcome(site.checks(), "artifact-running") == "not stated"
+    site.facts = {"image": "objectos:4.2"}
+    assert outcome(site.checks(), "artifact-running") == "failed"
 
 
 def test_an_artifact_that_its_pin_does_not_name_is_another_one(site: Site) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,8 +111,15 @@ def test_a_file_that_is_to_be_made_lies_where_its_folder_does(tmp_path: Path) ->
     assert stored_file.is_remote(os.getpid(), str(tmp_path / "not" / "yet" / "there.db")) is False
 
 
-def test_a_change_is_after_the_start_or_it_is_not() -> None:
-    started = datetime(2026, 11, 23, tzinfo=UTC)
-    assert stored_file.is_before(started, started.timestamp() + 1) is True
-    assert stored_file.is_before(started, started.timestamp() - 1) is False
-    assert stored_file.is_before(None, 0) is None
+def test_the_start_of_a_process_is_told_exactly_enough_to_compare_it_with_a_change(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.touch()
+    time.sleep(0.05)
+    with subprocess.Popen(["/bin/sleep", "60"]) as child:
+        time.sleep(0.05)
+        after.touch()
+        started = stored_file.started(child.pid)
+        child.kill()
+    assert started
+    assert before.stat().st_ctime < started < after.stat().st_ctime
+    assert stored_file.started(child.pid) is None

@@ -1,0 +1,54 @@
+"""``airgap-check preflight``: an audit that also reaches what is needed, and tries whether the gap is closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airgap_check.commands import options
+from airgap_check.commands.audit import give_way, keep_silent
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "audit plus active probes: is all we need reached, and nothing else?"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    options.add_judging(parser)
+    options.add_collecting(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list what would be sent, from where, and send nothing (exit code 4)"
+    )
+    parser.add_argument(
+        "--observe", metavar="DURATION", type=options.duration,
+        help="watch every attempt for so long (default: as long as the probes take, and 2s)",
+    )  # fmt: skip
+    options.add_observing(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Probe, observe and judge this host; return the verdict's exit code."""
+    import threading
+
+    from airgap_check import preflight
+    from airgap_check.commands import delivery, progress, stopping
+    from airgap_check.finding import ExitCode
+    from airgap_check.plan import Watcher
+
+    delivery.check(arguments)
+    give_way()
+    plan = options.plan(arguments, watches=True)
+    ready = keep_silent if arguments.quiet else progress.tell
+    with progress.shown(quiet=arguments.quiet) as stage:
+        if arguments.dry_run:
+            watcher = Watcher(arguments.clock, stage, keep_silent, keep_silent, threading.Event())
+            delivery.show("".join(f"{line}\n" for line in preflight.list_probes(plan, watcher)))
+            return ExitCode.INCONCLUSIVE
+        with stopping.on_signals() as stop:
+            watcher = Watcher(arguments.clock, stage, ready, keep_silent, stop)
+            done = preflight.run(plan, watcher, arguments.observe)
+    code = delivery.deliver(arguments, done.inspection, done.report)
+    if done.bound is not None and not arguments.quiet:
+        progress.tell(done.bound.line())
+    return code

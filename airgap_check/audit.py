@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from airgap_check import engine, host, policyfile, recording, rulebook, snapshot
-from airgap_check.collectors import environment, resolution
+from airgap_check.asset import Artifact, Package
+from airgap_check.collectors import artifact, environment, resolution, state
 from airgap_check.evidence import Answer, Connection, Question, Request, Resolver, Runtime, Setting
 from airgap_check.input import read_bytes
 from airgap_check.inspection import Inspection, PolicyReference
 from airgap_check.kernel import netns
 from airgap_check.objectos.derive import derive, for_bundle
+from airgap_check.proposal import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,13 +99,19 @@ def _window(captured: Evidence) -> list[datetime]:
     return [moment for moment in (*(record.first for record in seen), *ends) if moment]
 
 
-def proposal() -> tuple[Policy, list[Setting], list[Runtime]]:
-    """Derive a policy from this host, and return the settings and runtimes it rests on; no name server is asked."""
-    seen = environment.collect(None)
+def propose() -> Proposal:
+    """Derive a policy from this host; no name server is asked."""
+    seen, installations = environment.examine(None)
     settings = list(seen.of(Setting))
     namespaces, _ = netns.discover()
     named = resolution.collect((), namespaces, (), ask=False, deadline=None)
-    return derive(settings, list(named.of(Resolver))), settings, list(seen.of(Runtime))
+    return Proposal(
+        derive(settings, list(named.of(Resolver))),
+        settings,
+        list(seen.of(Runtime)),
+        list(artifact.collect(installations, None).of(Artifact)),
+        list(state.collect(installations, None).of(Package)),
+    )
 
 
 def begin(plan: Plan, started: datetime) -> Inspection:

@@ -18,10 +18,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the policy; nothing is asked of any name server."""
     del arguments
-    from airgap_check.audit import proposal
+    from airgap_check.audit import propose
     from airgap_check.commands.delivery import show
-    from airgap_check.objectos.derive import to_yaml
+    from airgap_check.proposal import to_yaml
 
-    policy, settings, runtimes = proposal()
-    show(to_yaml(policy, settings, runtimes))
+    show(to_yaml(propose()))
     return 0

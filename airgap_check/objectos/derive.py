@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, get_args
 from msgspec.structs import replace
 
 from airgap_check.asset import Check
-from airgap_check.objectos.product import UNKNOWN
 from airgap_check.objectos.settings import variable
 from airgap_check.policy import Entry, Policy, PolicyFile, Role, is_host_name
-from airgap_check.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airgap_check.evidence import Evidence, Resolver, Runtime, Setting
+    from airgap_check.evidence import Evidence, Resolver, Setting
     from airgap_check.fact import Endpoint
 
 # What a runtime needs by its purpose; a proxy, a control plane or an AI service is for a person to approve.
@@ -95,62 +93,3 @@ def _single(address: str) -> str:
 def _joined(host: str, port: int | None) -> str:
     shown = f"[{host}]" if ":" in host else host
     return f"{shown}:{port}" if port else shown
-
-
-def to_yaml(policy: Policy, settings: Iterable[Setting] = (), runtimes: Iterable[Runtime] = ()) -> str:
-    """Write a derived policy as the file that a person can review and approve.
-
-    Where unset means the public control plane, or somebody has switched it off by word, absence is not what this
-    deployment is to be held to.
-    """
-    found = list(runtimes)
-    switched_off = any(setting.name == "OS_CLOUD_URL" and setting.posture == "disabled" for setting in settings)
-    meanings = {runtime.unset_means for runtime in found}
-    by_word = "public" in meanings or (switched_off and "offline" not in meanings)
-    cloud_url = "must-be-off" if by_word else "must-be-unset"
-    lines = [
-        "# Derived by airgap-check init from this host's configuration. Review every line, then approve it.",
-        "version: 1",
-        "# approved: {by: your name, on: 2026-01-31}",
-        "allow:" if policy.file.allow else "allow: []   # nothing was found: list what this deployment may reach",
-    ]
-    for entry in policy.file.allow:
-        lines += [
-            f"  - name: {_quoted(entry.name)}   # from {policy.sources.get(entry.name, '?')}",
-            f"    role: {entry.role}",
-            f"    host: {_quoted(str(entry.host))}" if entry.host else f"    cidr: {_quoted(str(entry.cidr))}",
-        ]
-        if entry.ports:
-            lines.append(f"    ports: [{', '.join(str(port) for port in entry.ports)}]")
-        if entry.protocol != "tcp":
-            lines.append(f"    protocol: {entry.protocol}")
-    lines += ["# inbound: []   # who may connect to what listens here; absent means not judged"]
-    lines += [*_seen(found), f"runtime: {{cloud_url: {cloud_url}, expected: true}}", ""]
-    return "\n".join(lines)
-
-
-_MEANINGS = {
-    "public": "an OS_CLOUD_URL that is unset means the public control plane",
-    "offline": "an OS_CLOUD_URL that is unset means offline",
-    "unknown": "it could not be told what an OS_CLOUD_URL that is unset means",
-}
-
-
-def _seen(runtimes: Iterable[Runtime]) -> list[str]:
-    """Say in comments which runtimes were seen, and what each makes of an unset control plane."""
-    lines = []
-    for runtime in runtimes:
-        known = runtime.product != UNKNOWN
-        what = f"{runtime.product} {runtime.version or 'of an unknown version'}" if known else "of an unknown product"
-        who = f"process {runtime.process.name or '?'}"
-        if runtime.workload:
-            who += f" of {runtime.workload.name}"
-        lines.append(f"# {printable(f'{who}: {what}; {_MEANINGS[runtime.unset_means]}')}")
-    return list(dict.fromkeys(lines)) or ["# No runtime was found: nobody could tell what an unset OS_CLOUD_URL means."]
-
-
-def _quoted(text: str) -> str:
-    """Quote text as a YAML double-quoted scalar, which JSON's strings are."""
-    import json
-
-    return json.dumps(text)

@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("plan",),
     ("reporters",),
-    ("installed",),
+    ("installed", "proposal"),
     ("host", "output", "explanation", "snapshot", "observation", "news"),
     ("watching",),
     ("audit",),

@@ -6,9 +6,12 @@ from typing import Literal
 
 import pytest
 
+from airgap_check import yamlfile
+from airgap_check.asset import Artifact, Package
 from airgap_check.evidence import Posture, Runtime, Setting
 from airgap_check.fact import Endpoint, Place, Process, Workload
-from airgap_check.objectos.derive import derive, to_yaml
+from airgap_check.objectos.derive import derive
+from airgap_check.proposal import Proposal, to_yaml
 
 UNIT = Workload(kind="unit", id="objectos.service", name="objectos.service")
 
@@ -44,7 +47,9 @@ def _cloud(posture: Posture) -> Setting:
     ],
 )
 def test_the_demand_is_what_the_runtime_can_be_held_to(runtimes: list[Runtime], posture: Posture, demand: str) -> None:
-    assert f"runtime: {{cloud_url: {demand}, expected: true}}" in to_yaml(derive([]), [_cloud(posture)], runtimes)
+    assert f"runtime: {{cloud_url: {demand}, expected: true}}" in to_yaml(
+        Proposal(derive([]), [_cloud(posture)], runtimes)
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,11 +65,11 @@ def test_the_demand_is_what_the_runtime_can_be_held_to(runtimes: list[Runtime], 
     ],
 )
 def test_a_comment_says_whom_it_saw(runtimes: list[Runtime], comment: str) -> None:
-    assert to_yaml(derive([]), [], runtimes).count(comment) == 1
+    assert to_yaml(Proposal(derive([]), [], runtimes)).count(comment) == 1
 
 
 def test_a_hostile_name_stays_in_its_comment() -> None:
-    written = to_yaml(derive([]), [], [_runtime("x\nallow: []", "1\n2")])
+    written = to_yaml(Proposal(derive([]), [], [_runtime("x\nallow: []", "1\n2")]))
     assert "\nallow: []\n" not in written.replace("allow: []   #", "")
     assert len([line for line in written.splitlines() if line.startswith("# process")]) == 1
 
@@ -73,3 +78,14 @@ def test_what_a_word_stands_for_is_never_proposed() -> None:
     public = (Endpoint(name="api.resend.com", port=443),)
     words = Setting(name="OS_EMAIL_PROVIDER", posture="other", role="smtp", endpoints=public, place=Place(kind="own"))
     assert derive([words]).file.allow == ()
+
+
+def test_what_is_installed_is_proposed_by_its_digest() -> None:
+    digest = "ab" * 32
+    proposal = Proposal(
+        derive([]),
+        artifacts=[Artifact(path="/srv/app/objectstack.json", sha256=digest), Artifact(path="/srv/unreadable.json")],
+        packages=[Package(id='com."x', path="/srv/x.json", sha256=digest), Package(id="none", path="/srv/y.json")],
+    )
+    written = yamlfile.parse("policy.yaml", to_yaml(proposal).encode()).value
+    assert written["release"] == {"artifacts": [f"sha256:{digest}"], "packages": {'com."x': f"sha256:{digest}"}}

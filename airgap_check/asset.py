@@ -113,13 +113,14 @@ class Image(Record, frozen=True, kw_only=True, tag="image"):
 class Opening(Record, frozen=True, kw_only=True, tag="opening"):
     """Outbound traffic that a network policy of the cluster lets pass from a workload, all its policies taken together.
 
-    ``network`` is a prefix, None for what a selector chooses inside the cluster, which ``peer`` describes. Ports are
-    ``5432`` or ``6432-6440``, none for every port.
+    ``network`` is a prefix, None for what a selector chooses inside the cluster, which ``peer`` describes;
+    ``everybody`` where that is every pod of every namespace. Ports are ``5432`` or ``6432-6440``, none for every port.
     """
 
     subject: str
     network: str | None = None
     peer: str = ""
+    everybody: bool = False
     ports: tuple[str, ...] = ()
     protocol: Literal["tcp", "udp", "icmp", "any"] = "tcp"
     path: str

@@ -56,6 +56,8 @@ def seal_folder(path: str, key_path: str, progress: Callable[[str], None]) -> Se
 
     key = seal.private_key(key_path)
     folder = Folder(path)
+    if os.path.realpath(key_path).startswith(os.path.join(os.path.realpath(path), "")):
+        raise UsageError(f"{key_path}: the private key lies in the bundle, and would be delivered with it")
     names = integrity.sealable(folder)
     progress("sealing")
     found = integrity.digests(folder, names, None)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _DEPTH = 64
 _NODES = 400_000  # of one file with its aliases written out; 8 MiB of ordinary manifests have fewer
 _DOCUMENTS = 20_000
+_FAULTS = 100
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What YAML 1.1 (Kubernetes) and the core schema (compose) make of a plain word: nothing, or no text.
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
@@ -233,6 +234,8 @@ class _Builder:
             else:
                 if key.text in own:
                     self.faults.append(Fault(key.line, key.column, f"duplicate key {key.text[:80]}"))
+                    if len(self.faults) == _FAULTS:
+                        raise _StopError(event, f"more than {_FAULTS} faults")
                 own[key.text] = value
         return {**merged, **own}
 

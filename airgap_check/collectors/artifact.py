@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
 from airgap_check.asset import Artifact, Check, Reference
+from airgap_check.collectors.artifact_source import sources
 from airgap_check.evidence import Evidence
 from airgap_check.kernel import procfs
-from airgap_check.objectos import product
 from airgap_check.objectos.artifact import module, scan
 from airgap_check.objectos.artifact.found import Flaw
 from airgap_check.objectos.artifact.scanning import LIMIT
@@ -24,26 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airgap_check.asset import Outcome
+    from airgap_check.collectors.artifact_source import Source
     from airgap_check.collectors.installations import Installation
     from airgap_check.evidence import AnyRecord
     from airgap_check.objectos.artifact.found import Found, Scan
 
 _LENGTH = 512
 _FILES = 64
-# What a runtime follows, the strongest first (packages/runtime/src/artifact-reference.ts, packages/cli start.ts).
-_SETTINGS = ("OS_INTERNAL_ARTIFACT_PATH", "OS_ARTIFACT_URL", "OS_ARTIFACT_PATH")
-_OF_OBJECTOS = "OS_ARTIFACT_FILE"  # the open runtime does not read it
 _ASPECTS = ("secret-inside", "build-path", "plugin-state")
 _BLIND = "a destination that a program puts together while it runs stands in no artifact"
-
-
-class _Source(NamedTuple):
-    """An artifact as a runtime was told of it: a path, or a URL that nobody can read here."""
-
-    installation: Installation
-    told_by: str
-    path: str | None
-    remote: str | None = None
 
 
 def collect(installations: Sequence[Installation], deadline: float | None) -> Evidence:
@@ -52,14 +40,14 @@ def collect(installations: Sequence[Installation], deadline: float | None) -> Ev
     reasons: list[str] = []
     seen: set[tuple[int, int]] = set()
     files = 0
-    for source in _sources(installations):
+    for installation, source in ((one, source) for one in installations for source in sources(one)):
         if deadline is not None and time.monotonic() > deadline:
             reasons.append("stopped at the time limit")
             break
         if files == _FILES:
             reasons.append(f"more than {_FILES} artifacts")
             break
-        reading = _Reading(source, seen, deadline)
+        reading = _Reading(installation, source, seen, deadline)
         records += reading.records()
         reasons += reading.reasons
         files += reading.is_new
@@ -75,56 +63,15 @@ def collect(installations: Sequence[Installation], deadline: float | None) -> Ev
     )
 
 
-def _sources(installations: Sequence[Installation]) -> Iterator[_Source]:
-    """Yield what each runtime boots from; a path that depends on an unknown working directory is None."""
-    for installation in installations:
-        names = _SETTINGS if installation.product == product.OBJECTSTACK else (_OF_OBJECTOS, *_SETTINGS)
-        told = next((name for name in names if installation.settings.get(name, "").strip()), None)
-        if told is None:
-            for path in _usual(installation):
-                yield _Source(installation, "", path)
-                break
-            continue
-        text = installation.settings[told].strip()
-        scheme = urlsplit(text).scheme.lower() if "://" in text or text.startswith("file:") else ""
-        if scheme in {"", "file"}:
-            plain = unquote(urlsplit(text).path) if scheme else text
-            yield _Source(installation, told, installation.path(plain))
-        else:
-            yield _Source(installation, told, None, url(text)[:_LENGTH])
-
-
-def _usual(installation: Installation) -> Iterator[str]:
-    """Yield the default places where an artifact is: dist/ of the working directory, or of the product's home."""
-    homes = [
-        installation.settings.get("OS_HOME"),
-        installation.home and os.path.join(installation.home, ".objectstack"),
-    ]
-    for path in (
-        installation.path("dist/objectstack.json"),
-        *(os.path.join(home, "dist/objectstack.json") for home in homes if home and home.startswith("/")),
-    ):
-        if path is not None and _is_there(installation.thread, path):
-            yield path
-
-
-def _is_there(thread: int, path: str) -> bool:
-    """Tell whether there is something, be it unreadable."""
-    try:
-        os.close(procfs.open_in_root(thread, path))
-    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
-        return False
-    except OSError:
-        return True
-    return True
-
-
 class _Reading:
     """One artifact of one runtime, and why it could not be read as a whole."""
 
-    def __init__(self, source: _Source, seen: set[tuple[int, int]], deadline: float | None) -> None:
-        self._source, self._seen, self._deadline = source, seen, deadline
-        self._path = printable(source.path or source.remote or "objectstack.json")[:_LENGTH]
+    def __init__(
+        self, installation: Installation, source: Source, seen: set[tuple[int, int]], deadline: float | None
+    ) -> None:
+        self._installation, self._source, self._seen, self._deadline = installation, source, seen, deadline
+        shown = source.path and printable(source.path)
+        self._path = (shown or (source.url and url(source.url)) or "objectstack.json")[:_LENGTH]
         self.reasons: list[str] = []
         self.is_new = False
 
@@ -132,13 +79,16 @@ class _Reading:
         """Yield what is to be said; nothing when the file has been read already, or its runtime has gone."""
         source = self._source
         if source.path is None:
-            why = "it is fetched over the network" if source.remote else "its working directory is not known"
+            why = "it is fetched over the network" if source.url else "its working directory is not known"
             yield self._unread(why)
             return
         try:
-            descriptor = procfs.open_in_root(source.installation.thread, source.path)
+            descriptor = procfs.open_in_root(self._installation.thread, source.path)
         except OSError as error:
-            if isinstance(error, ProcessLookupError) or not os.path.exists(f"/proc/{source.installation.thread}"):
+            if isinstance(error, ProcessLookupError) or not os.path.exists(f"/proc/{self._installation.thread}"):
+                return
+            if isinstance(error, FileNotFoundError | NotADirectoryError) and source.told_by:
+                yield self._check("artifact-there", "failed", f"{source.told_by} names it, and nothing is there")
                 return
             yield from self._unreadable(error.strerror or "it cannot be read")
             return
@@ -161,8 +111,8 @@ class _Reading:
             path=self._path,
             state="unreadable",
             reason=why,
-            process=self._source.installation.process,
-            workload=self._source.installation.workload,
+            process=self._installation.process,
+            workload=self._installation.workload,
         )
         yield self._unread(why)
 
@@ -174,8 +124,8 @@ class _Reading:
             detail=detail,
             path=self._path,
             pointer=pointer,
-            process=self._source.installation.process,
-            workload=self._source.installation.workload,
+            process=self._installation.process,
+            workload=self._installation.workload,
             seen="artifact",
         )
 
@@ -186,7 +136,7 @@ class _Reading:
         yield Artifact(
             path=self._path, sha256=read.sha256, size=read.size, name=read.name, version=read.version,
             protocol=read.protocol, state=read.state, reason=read.reason, line=read.line, column=read.column,
-            process=self._source.installation.process, workload=self._source.installation.workload,
+            process=self._installation.process, workload=self._installation.workload,
         )  # fmt: skip
         for one in read.found:
             yield self._reference(self._path, one)
@@ -206,18 +156,10 @@ class _Reading:
             yield from self._module(read.runtime_module, descriptor)
 
     def _reference(self, path: str, one: Found, line: int | None = None) -> Reference:
+        owner = self._installation
+        named = one._replace(pointer="") if line else one
         return Reference(
-            path=path,
-            pointer="" if line else one.pointer,
-            line=line,
-            text=one.text,
-            role=one.role,
-            dialer=one.dialer,
-            endpoint=one.endpoint,
-            templated=one.templated,
-            process=self._source.installation.process,
-            workload=self._source.installation.workload,
-            seen="artifact",
+            path=path, line=line, process=owner.process, workload=owner.workload, seen="artifact", **named._asdict()
         )
 
     def _module(self, written: str, descriptor: int) -> Iterator[AnyRecord]:
@@ -228,7 +170,7 @@ class _Reading:
             return
         path = os.path.join(os.path.dirname(self._source.path), name.file)
         try:
-            data = procfs.read_in_root(self._source.installation.thread, path, module.LIMIT)
+            data = procfs.read_in_root(self._installation.thread, path, module.LIMIT)
         except FileNotFoundError:
             yield self._judged(Flaw(module.ASPECT, "failed", f"{printable(name.file)} is not there", "$.runtimeModule"))
             return

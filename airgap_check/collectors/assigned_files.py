@@ -46,15 +46,22 @@ def working_directory(pid: int) -> str | None:
 
     Raises OSError when it cannot be named: it is outside of the process's root, or we may not look.
     """
-    root = os.readlink(f"/proc/{pid}/root")
-    directory = os.readlink(f"/proc/{pid}/cwd")
-    if root != "/":
-        if directory != root and not directory.startswith(f"{root}/"):
-            raise OSError(errno.EXDEV, "its working directory is outside of its root")
-        directory = directory[len(root) :] or "/"
-    if not directory.startswith("/"):
-        raise OSError(errno.EXDEV, "its working directory cannot be reached")
+    directory = named_below(os.readlink(f"/proc/{pid}/root"), os.readlink(f"/proc/{pid}/cwd"))
     return None if directory.endswith(_DELETED) and not _is_at(pid, directory) else directory
+
+
+def named_below(root: str, path: str) -> str:
+    """Return a path as a process with this root names it, both as the kernel names them to us.
+
+    Raises OSError for what is outside of the root, or cannot be reached from any.
+    """
+    if root != "/":
+        if path != root and not path.startswith(f"{root}/"):
+            raise OSError(errno.EXDEV, "it is outside of the root of its process")
+        path = path[len(root) :] or "/"
+    if not path.startswith("/"):
+        raise OSError(errno.EXDEV, "it cannot be reached")
+    return path
 
 
 def _is_at(pid: int, directory: str) -> bool:

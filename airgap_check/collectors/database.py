@@ -7,15 +7,15 @@ for.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
 from airgap_check.asset import Check, Reference
 from airgap_check.collectors import database_server, sqlite
+from airgap_check.collectors.default_database import default_database
 from airgap_check.collectors.stored_rows import TableRows, UnreadableError
 from airgap_check.evidence import Evidence
-from airgap_check.kernel import foreign_path
+from airgap_check.kernel import foreign_path, procfs
 from airgap_check.objectos import business_database, rows
 from airgap_check.redact import printable, url
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airgap_check.fact import Endpoint
     from airgap_check.objectos.business_database import Database
 
+_ELSEWHERE = "holds none of the tables that a runtime makes: what it knows is in another database or schema"
 _BLIND = "rows that are encrypted at rest, tables of applications, and a default datasource that the artifact declares"
 
 
@@ -75,7 +76,9 @@ class _Reading:
         self.databases = self.tables = self.rows = 0
 
     def installation(self, installation: Installation) -> None:
-        """Read the databases of one runtime that no other runtime has shown already."""
+        """Read the databases of one runtime that no other has shown already; one that has gone leaves no doubts."""
+        if procfs.start_ticks(installation.thread) is None:
+            return
         try:
             named = business_database.named(installation.product, installation.settings) or [_default(installation)]
         except (OSError, UnreadableError) as error:
@@ -88,7 +91,9 @@ class _Reading:
             except (OSError, UnreadableError) as error:
                 self._unread(installation, subject, _words(error))
                 continue
-            if read is not None:
+            if read is not None and all(one.missing for one in read):
+                self._unread(installation, subject, _ELSEWHERE)
+            elif read is not None:
                 self._state(installation, subject, read)
 
     def _read(self, installation: Installation, database: Database) -> list[TableRows] | None:
@@ -97,7 +102,7 @@ class _Reading:
             path = installation.path(database.path)
             if path is None:
                 raise UnreadableError("its path is relative to a working directory that cannot be told")
-            if self._known(*_identity(installation.thread, path)):
+            if self._known(*foreign_path.identity(installation.thread, path)):
                 return None
             return sqlite.read(installation.thread, path, self._deadline)
         if self._known(database.url, installation.netns):
@@ -134,15 +139,10 @@ def _references(installation: Installation, one: TableRows) -> Iterator[Referenc
     for found in rows.references(one.table, one.rows, installation.settings.__contains__):
         yield Reference(
             path=one.table.name,
-            pointer=found.pointer,
-            text=found.text,
-            role=found.role,
-            dialer=found.dialer,
-            endpoint=found.endpoint,
-            templated=found.templated,
             process=installation.process,
             workload=installation.workload,
             seen="database",
+            **found._asdict(),
         )
 
 
@@ -166,29 +166,11 @@ def _check(installation: Installation, aspect: str, subject: str, outcome: str, 
 
 
 def _default(installation: Installation) -> Database:
-    """Return the database of a runtime that was told of none. Raises `UnreadableError` where that cannot be said."""
-
-    def exists(path: str) -> bool:
-        try:
-            os.close(foreign_path.locate(installation.thread, path))
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
-
-    found = business_database.default(installation.directory, installation.home, installation.settings, exists)
+    """Return the database of a runtime that was told of none. Raises OSError, and `UnreadableError` as well."""
+    found = default_database(installation)
     if found is None:
         raise UnreadableError("no setting names it, and where its default lies cannot be told without a home folder")
     return found
-
-
-def _identity(thread: int, path: str) -> tuple[int, int]:
-    """Return device and inode of a file as a process finds it; raises OSError."""
-    located = foreign_path.locate(thread, path)
-    try:
-        status = os.fstat(located)
-    finally:
-        os.close(located)
-    return status.st_dev, status.st_ino
 
 
 def _label(database: Database) -> str:

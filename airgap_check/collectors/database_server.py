@@ -89,6 +89,7 @@ def _ask(
             password=login.password,
             sslmode="require" if login.sslmode == "no-verify" else login.sslmode,
             sslrootcert=certificates,
+            options=login.options,
         )
         try:
             return netns.inside(here, partial(postgresql.read, to, deadline))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.asset import Check, Outcome
+from airgap_check.collectors.default_database import default_database
 from airgap_check.kernel import stored_file
+from airgap_check.objectos import business_database, state
 from airgap_check.redact import printable, url
 
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from airgap_check.kernel.stored_file import StoredFile
 
 _WRITABLE: dict[str, Outcome] = {"yes": "failed", "no": "passed", "root": "passed", "unknown": "unknown"}
-_DATABASES = ("OS_BUSINESS_DB_URL", "OS_DATABASE_URL", "DATABASE_URL", "OS_TELEMETRY_DB")
+_PINNABLE = "OS_ARTIFACT_URL"
+_FETCHED = (_PINNABLE, "OS_ARTIFACT_PATH", "OS_ARTIFACT_FILE")
+_TELEMETRY = "OS_TELEMETRY_DB"
 
 
 class Kept(NamedTuple):
@@ -51,11 +55,16 @@ def checks(kept: Kept) -> Iterator[Check]:
 
 def pins(installation: Installation, runtime: Runtime) -> Iterator[Check]:
     """Say whether what is fetched, or was pulled, is named by its content."""
-    fetched = installation.settings.get("OS_ARTIFACT_URL", "")
-    if fetched:
-        pinned = "#sha256=" in fetched
+    for name in _FETCHED:
+        fetched = installation.settings.get(name, "").strip()
+        if not fetched or (name != _PINNABLE and not fetched.lower().startswith(("http://", "https://"))):
+            continue
+        pinned = name == _PINNABLE and state.pin(fetched) is not None
         detail = "it has a pin" if pinned else "it has no #sha256= pin, so that whoever answers decides what runs"
-        yield stated(installation, "artifact-pin", printable(url(fetched)), "passed" if pinned else "failed", detail)
+        if not pinned and name != _PINNABLE:
+            detail = f"it is fetched, and {name} knows no pin, so that whoever answers decides what runs"
+        subject = f"{name} {printable(url(fetched))}"
+        yield stated(installation, "artifact-pin", subject, "passed" if pinned else "failed", detail)
     if runtime.image:
         pinned = "@sha256:" in runtime.image
         detail = "it is named by digest" if pinned else "it is named by tag, which anybody who pushes can move"
@@ -64,11 +73,15 @@ def pins(installation: Installation, runtime: Runtime) -> Iterator[Check]:
 
 def databases(installation: Installation) -> Iterator[Check]:
     """Say whether a database that is a file lies on a disk of this host."""
-    for name in _DATABASES:
-        path = _file_of(installation.settings.get(name, ""))
-        whole = path and installation.path(path)
-        if not path:
-            continue
+    try:
+        files = list(_files(installation))
+    except OSError as error:
+        why = error.strerror or "where it lies cannot be told"
+        yield stated(installation, "database-disk", "the default database", "unknown", why)
+        return
+    for name, text in files:
+        path = text.partition("?")[0]
+        whole = installation.path(path)
         if whole is None:
             yield stated(installation, "database-disk", name, "unknown", "its working directory cannot be told")
             continue
@@ -79,20 +92,19 @@ def databases(installation: Installation) -> Iterator[Check]:
             yield stated(installation, "database-disk", shown, "unknown", error.strerror or "cannot be looked at")
             continue
         outcome: Outcome = "unknown" if remote is None else "failed" if remote else "passed"
-        detail = f"{name} names a file on a network file system" if remote else f"{name} names a file of this host"
+        detail = f"{name} is a file on a network file system" if remote else f"{name} is a file of this host"
         yield stated(installation, "database-disk", shown, outcome, detail, path=shown)
 
 
-def _file_of(text: str) -> str | None:
-    """Return the path of a database that is a file, None for a server's URL or one in memory."""
-    for scheme in ("file:", "sqlite:", "wasm-sqlite:"):
-        if text.startswith(scheme):
-            path = text.removeprefix(scheme).partition("?")[0]
-            path = path.removeprefix("//") if path.startswith("//") else path
-            return None if path in {"", ":memory:"} else path
-    if "://" in text or text in {"", "0", ":memory:"} or text.startswith(("memory:", "libsql:", "mongodb")):
-        return None
-    return text if os.path.splitext(text)[1] in {".db", ".sqlite", ".sqlite3"} else None
+def _files(installation: Installation) -> Iterator[tuple[str, str]]:
+    """Yield what names a database that is a file, and its path. Raises OSError where that cannot be told."""
+    found = business_database.named(installation.product, installation.settings)
+    if not found and (default := default_database(installation)):
+        found = [default]
+    telemetry = installation.settings.get(_TELEMETRY, "").strip()
+    if re.search(r"[/.:]", telemetry):  # else it is a switch
+        found.append(business_database.of_url(telemetry, _TELEMETRY))
+    return ((one.named_by, one.path) for one in found if one.kind == "sqlite" and one.path)
 
 
 def stated(

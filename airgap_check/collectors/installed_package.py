@@ -128,15 +128,5 @@ def _module(file: _File, module: str) -> Check:
 
 
 def _reference(file: _File, found: artifact.Found) -> Reference:
-    return Reference(
-        path=file.path,
-        pointer=found.pointer,
-        text=found.text,
-        role=found.role,
-        dialer=found.dialer,
-        endpoint=found.endpoint,
-        templated=found.templated,
-        process=file.owner.process,
-        workload=file.owner.workload,
-        seen="state",
-    )
+    owner = file.owner
+    return Reference(path=file.path, process=owner.process, workload=owner.workload, seen="state", **found._asdict())

@@ -27,7 +27,10 @@ _REQUIRE_AUTH = 160000  # the libpq that knows the keyword
 
 
 class Login(NamedTuple):
-    """Whom to connect to and as whom. ``address`` is numeric: libpq looks up what is not."""
+    """Whom to connect to and as whom. ``address`` is numeric: libpq looks up what is not.
+
+    ``options`` are those that the runtime's session has: a search path among them decides which tables it means.
+    """
 
     host: str
     address: str
@@ -37,6 +40,7 @@ class Login(NamedTuple):
     password: str = ""
     sslmode: str = "prefer"
     sslrootcert: str = ""
+    options: str = ""
 
 
 class Session:
@@ -165,7 +169,7 @@ def _conninfo(login: Login, version: int) -> bytes:
         "user": login.user, "password": login.password, "application_name": "airgap-check", "connect_timeout": "10",
         "client_encoding": "UTF8", "sslmode": login.sslmode, "sslrootcert": login.sslrootcert or _NO_FILE,
         "sslcert": _NO_FILE, "sslkey": _NO_FILE, "sslcrl": _NO_FILE, "sslcrldir": _NO_FILE, "passfile": _NO_FILE,
-        "gssencmode": "disable", "options": "", "target_session_attrs": "any",
+        "gssencmode": "disable", "options": login.options, "target_session_attrs": "any",
     }  # fmt: skip
     if version >= _REQUIRE_AUTH:
         said["require_auth"] = "password,md5,scram-sha-256,none"

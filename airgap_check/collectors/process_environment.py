@@ -151,7 +151,7 @@ def _with_command_line(pid: int, thread: int, environ: dict[str, str] | None) ->
     exposes = command_line.may_expose(raw)
     if not (environ or exposes or any(word in raw for word in _WORTH_A_LOOK)):
         return None
-    argv = tuple(os.fsdecode(raw).removesuffix("\0").split("\0"))
+    argv = tuple(os.fsdecode(raw).rstrip("\0").split("\0"))  # a title is shorter than the arguments below it
     exposed = tuple(command_line.exposed(argv)) if exposes else ()
     called = product.invocation(argv)
     if not (environ or exposed or called or product.env_files(argv)):

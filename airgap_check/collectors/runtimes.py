@@ -7,7 +7,7 @@ import posixpath
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check.collectors.assigned_files import FromFile, Given, Reader, working_directory
+from airgap_check.collectors.assigned_files import FromFile, Given, Reader, named_below, working_directory
 from airgap_check.kernel import foreign_path, procfs
 from airgap_check.objectos import behaviour, product
 from airgap_check.objectos.settings import posture
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airgap_check.evidence import Posture
 
 _PACKAGE_LIMIT = 1 << 16
+_DELETED = " (deleted)"
 
 
 class Subject(NamedTuple):
@@ -73,6 +74,7 @@ def find(seen: Sequence[Seen], excluded: Collection[int], deadline: float | None
         for one in seen
         if one.pid not in excluded and (subject := _subject(one, reader)) is not None
     }
+    _drop_runners(subjects)
     unset: list[Unset] = []
     parents = {pid: procfs.parent(pid) for pid in subjects}
     for tree in _trees([subject.seen for subject in subjects.values()], parents):
@@ -89,6 +91,15 @@ def find(seen: Sequence[Seen], excluded: Collection[int], deadline: float | None
         if is_told:
             unset += _unset([subjects[one.pid] for one in tree], parents)
     return Findings(list(subjects.values()), reader.from_files, unset, reader.files, reader.failures)
+
+
+def _drop_runners(subjects: dict[int, Subject]) -> None:
+    """Drop those that only started what is recognised: what `npm exec os start` was told, `os start` was told too."""
+    recognised = (pid for pid, subject in subjects.items() if subject.seen.called)
+    started_one = {above for pid in recognised for above in ancestors(pid) - {pid}}
+    for pid in started_one & subjects.keys():
+        if not subjects[pid].seen.called and product.is_runner(subjects[pid].seen.argv):
+            del subjects[pid]
 
 
 def _cloud_url(seen: Seen, given: Mapping[int, Given], parents: Mapping[int, int], *, is_told: bool) -> Posture | None:
@@ -142,19 +153,26 @@ def _unset(tree: Sequence[Subject], parents: Mapping[int, int]) -> Iterator[Unse
 
 def _subject(seen: Seen, reader: Reader) -> Subject | None:
     names = set(seen.environ or ()) | reader.named_by_options(seen).keys()
-    told = product.is_told(names) and not product.carries(seen.argv)
-    if not seen.called and not told:
+    if not seen.called and (not product.is_told(names) or product.is_bystander(_program(seen.thread))):
         return None
     try:
         directory = working_directory(seen.thread)
     except OSError:
         directory = None
-    script = seen.called.script if seen.called else product.script(seen.argv)
-    named, version = _identity(seen.thread, script, directory)
+    configured = _is_configured(seen.thread, directory)
+    named, version = _identity(seen, directory, configured=configured)
     called = seen.called.product if seen.called else product.UNKNOWN
     if named is None or (called == product.OBJECTOS and named != called):
         named, version = called, None
-    return Subject(seen, named, version, directory, configured=_is_configured(seen.thread, directory))
+    return Subject(seen, named, version, directory, configured=configured)
+
+
+def _program(thread: int) -> str:
+    """Return the executable of a process, which it cannot choose as freely as its title; empty where nobody tells."""
+    try:
+        return os.readlink(f"/proc/{thread}/exe").removesuffix(_DELETED)
+    except OSError:
+        return ""
 
 
 def _is_configured(thread: int, directory: str | None) -> bool:
@@ -169,17 +187,38 @@ def _is_configured(thread: int, directory: str | None) -> bool:
     return False
 
 
-def _identity(thread: int, script: str | None, directory: str | None) -> tuple[str | None, str | None]:
+def _identity(seen: Seen, directory: str | None, *, configured: bool) -> tuple[str | None, str | None]:
     """Return the product and version of a process, as far as we may read it.
 
-    ObjectOS is an application of the open runtime: what runs is `os`, and the folder that it runs in says ObjectOS.
+    ObjectOS is an application of the open runtime: what runs is `os`, with the configuration of the folder that it runs
+    in, which says ObjectOS. Without a configuration the folder's name changes nothing of what `os` does: `npm init` in
+    a folder of that name writes it as well.
     """
     if directory is None:
         return None, None
-    wrapper = _package(thread, [posixpath.join(directory, "package.json")])
-    if wrapper[0] == product.OBJECTOS:
+    wrapper = _package(seen.thread, [posixpath.join(directory, "package.json")])
+    if wrapper[0] == product.OBJECTOS and (configured or not seen.called or seen.called.product == product.OBJECTOS):
         return wrapper
-    return _package(thread, product.package_files(script, directory)) if script else (None, None)
+    script = seen.called.script if seen.called else product.script(seen.argv)
+    if script is None:
+        return None, None
+    real = _resolved(seen.thread, posixpath.join(directory, script))
+    paths = [*(product.package_files(real, directory) if real else ()), *product.package_files(script, directory)]
+    return _package(seen.thread, dict.fromkeys(paths))
+
+
+def _resolved(thread: int, path: str) -> str | None:
+    """Return where a script is that links lead to, as its process would name it; None where that cannot be told."""
+    try:
+        located = foreign_path.locate(thread, path)
+    except OSError:
+        return None
+    try:
+        return named_below(os.readlink(f"/proc/{thread}/root"), os.readlink(f"/proc/self/fd/{located}"))
+    except OSError:
+        return None
+    finally:
+        os.close(located)
 
 
 def _package(thread: int, paths: Iterable[str]) -> tuple[str | None, str | None]:

@@ -14,7 +14,7 @@ import time
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check.kernel import procfs
+from airgap_check.kernel import foreign_path, procfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,7 @@ def read(thread: int, path: str, deadline: float | None, limit: int = LIMIT) -> 
 
     Nobody is asked to wait: when the files change meanwhile, they are read once more, a few times.
     """
+    path = foreign_path.real(thread, path)  # SQLite keeps its log beside the file, not beside a link to it
     database = procfs.open_in_root(thread, path)
     try:
         for attempt in range(_TRIES):

@@ -82,7 +82,9 @@ class _Reading:
         self.folders = self.packages = self.cached = 0
 
     def installation(self, installation: Installation) -> None:
-        """Read the folders of one runtime that no other has shown already."""
+        """Read the folders of one runtime that no other has shown already; one that has gone keeps nothing."""
+        if procfs.start_ticks(installation.thread) is None:
+            return
         if installation.directory is None:
             self.reasons.append(f"the working directory of process {installation.process.pid} cannot be told")
         try:
@@ -94,7 +96,7 @@ class _Reading:
         for path in paths:
             folder = _Folder(installation, path)
             try:
-                identity = _identity(installation.thread, path)
+                identity = foreign_path.identity(installation.thread, path)
             except _ABSENT:
                 continue
             except OSError as error:
@@ -156,7 +158,7 @@ class _Reading:
 
     def _cache(self, folder: _Folder) -> None:
         """Compare each cached artifact with the digest in its name, which is the one that was pinned."""
-        pinned = state.pin(folder.owner.settings)
+        pinned = state.pin(folder.owner.settings.get("OS_ARTIFACT_URL", ""))
         compared = 0
         for name in self._names(folder, state.CACHE):
             promised = state.pinned_digest(name)
@@ -227,15 +229,6 @@ def _paths(installation: Installation) -> Iterator[str]:
     found = [f"{folder.rstrip('/')}/.objectstack" for folder in (installation.directory, home) if folder]
     stated = business_database.state_home(installation.directory, home, installation.settings, lambda _: False)
     yield from dict.fromkeys([*found, *([stated] if stated else [])])
-
-
-def _identity(thread: int, path: str) -> tuple[int, int]:
-    located = foreign_path.locate(thread, path)
-    try:
-        status = os.fstat(located)
-    finally:
-        os.close(located)
-    return status.st_dev, status.st_ino
 
 
 def _words(error: OSError) -> str:

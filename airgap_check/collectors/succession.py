@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import errno
-import glob
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.collectors.immutability import stated
 from airgap_check.history.store import Sighting
-from airgap_check.kernel import stored_file
+from airgap_check.kernel import stored_file, stored_image
+from airgap_check.objectos import state
 from airgap_check.redact import REDACTED, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from airgap_check.asset import Check, Image
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from airgap_check.history.store import Store
 
 _TRIED = 5  # earlier versions that are looked for; who keeps more keeps the latest
-_DOCKER_IMAGES = "/var/lib/docker/image/*/imagedb/content/sha256"
+_SPECIFIER = re.compile(r"%[A-Za-z]")  # of systemd, which knows alone what it puts there
 
 
 class Running(NamedTuple):
@@ -32,7 +33,7 @@ class Running(NamedTuple):
     installation: Installation
     runtime: Runtime
     kept: tuple[Kept, ...]
-    started: float | None = None
+    started: float
 
     @property
     def owner(self) -> str:
@@ -49,9 +50,10 @@ def sightings(running: Running, now: datetime) -> Iterator[Sighting]:
         if kept.file and kept.artifact.sha256:
             digest = f"sha256:{kept.artifact.sha256}"
             yield Sighting("artifact", running.owner, kept.file.place, digest, kept.artifact.path, now, now)
-    if running.runtime.digest:
-        name = running.runtime.image or running.runtime.digest
-        yield Sighting("image", running.owner, _repository(name), running.runtime.digest, name, now, now)
+    name = running.runtime.image or running.runtime.digest or ""
+    digest = running.runtime.digest or name.partition("@")[2]
+    if digest:
+        yield Sighting("image", running.owner, _repository(name), digest, name, now, now)
 
 
 def changes(running: Running, store: Store) -> Iterator[Check]:
@@ -72,40 +74,53 @@ def changes(running: Running, store: Store) -> Iterator[Check]:
             yield stated(running.installation, "artifact-changed", path, "passed", f"sha256:{digest}", path=path)
 
 
-def way_back(running: Running, store: Store, now: datetime) -> Check:
-    """Say whether an earlier artifact or image is still there, whole."""
-    current = {(one.kind, one.place, one.digest) for one in sightings(running, now)}
-    known = [one for kind in ("artifact", "image") for one in store.earlier(kind, running.owner, now)]
-    earlier = [one for one in known if (one.kind, one.place, one.digest) not in current]
+def way_back(running: Running, store: Store, current: Collection[str]) -> Check:
+    """Say whether an earlier artifact or image is still there, whole; ``current`` are the digests that run now."""
+    lost: list[str] = []
+    doubtful: list[str] = []
     subject = printable(running.owner)
-    if not earlier:
-        return stated(running.installation, "rollback", subject, "passed", "nothing earlier is known to have run here")
-    lost = []
-    for one in earlier[:_TRIED]:
-        trouble = _trouble(one, running.installation)
-        if trouble is None:
-            return stated(running.installation, "rollback", subject, "passed", f"{printable(one.path)} is there, whole")
-        lost.append(f"{printable(one.path)} {trouble}")
-    return stated(running.installation, "rollback", subject, "failed", "; ".join(lost))
+    for kind in ("artifact", "image"):
+        earlier = [one for one in store.of(kind, running.owner) if one.digest not in current]
+        for one in earlier[:_TRIED]:
+            trouble = _trouble(one, running.installation)
+            if trouble is None:
+                detail = f"{printable(one.path)} with {one.digest[:23]}... is there, whole"
+                return stated(running.installation, "rollback", subject, "passed", detail)
+            named = f"{printable(one.path)} with {one.digest[:23]}..."
+            if _came_with_image(one, running):
+                doubtful.append(f"{named} came with an image, and whether that is still here is not known")
+            else:
+                lost.append(f"{named} {trouble}")
+    if lost:
+        return stated(running.installation, "rollback", subject, "failed", "; ".join(lost))
+    if doubtful:
+        return stated(running.installation, "rollback", subject, "unknown", "; ".join(doubtful))
+    return stated(running.installation, "rollback", subject, "passed", "nothing earlier is known to have run here")
+
+
+def _came_with_image(one: Sighting, running: Running) -> bool:
+    workload = running.installation.workload
+    return workload is not None and workload.kind == "container" and one.place.startswith(f"{stored_file.LAYERS} ")
 
 
 def _trouble(one: Sighting, installation: Installation) -> str | None:
     """Say what is wrong with an earlier version, None where it is as it was."""
-    try:
-        found = _digest_now(one, installation)
-    except OSError as error:
-        return "is gone" if error.errno == errno.ENOENT else f"cannot be read: {error.strerror}"
-    return None if f"sha256:{found}" == one.digest else "has another content now"
-
-
-def _digest_now(one: Sighting, installation: Installation) -> str:
-    if one.kind == "artifact":
-        return stored_file.digest(installation.thread, one.path)
-    for folder in glob.glob(_DOCKER_IMAGES):
-        path = os.path.join(folder, one.digest.removeprefix("sha256:"))
-        if os.path.exists(path):
-            return stored_file.digest(os.getpid(), path)  # the id of an image is the digest of its configuration
-    raise FileNotFoundError(errno.ENOENT, "no such image")
+    if one.kind == "image":
+        return stored_image.trouble(one.digest)
+    troubles = []
+    # The path that it was known by may be a link, or a mount, that leads to its successor now.
+    places = [(os.getpid(), path) for path in stored_file.paths(one.place)]
+    for pid, path in [*places, (installation.thread, one.path)]:
+        try:
+            found = f"sha256:{stored_file.digest(pid, path)}"
+        except OSError as error:
+            gone = error.errno in {errno.ENOENT, errno.ENOTDIR}
+            troubles.append("is gone" if gone else f"cannot be read: {error.strerror}")
+        else:
+            if found == one.digest:
+                return None
+            troubles.append("has another content now")
+    return troubles[0]
 
 
 def restart(running: Running, settings: Iterable[Setting], images: Iterable[Image]) -> Check:
@@ -119,20 +134,17 @@ def restart(running: Running, settings: Iterable[Setting], images: Iterable[Imag
     if _program_replaced(installation):
         reasons.append("its program has been replaced on disk")
     subject = printable(installation.process.name or str(installation.process.pid))
-    if running.started is None:
-        return stated(installation, "restart", subject, "unknown", "when it started cannot be told")
     detail = "; ".join(dict.fromkeys(reasons)) or "nothing has changed since it started"
     return stated(installation, "restart", subject, "failed" if reasons else "passed", detail)
 
 
 def _changed_files(running: Running, settings: Iterable[Setting]) -> Iterator[str]:
-    if running.started is None:
-        return
     for kept in running.kept:
         if kept.file and kept.file.changed > running.started:
             yield f"{kept.artifact.path} was changed after it started"
     pid = running.installation.process.pid
-    for path in {one.place.path for one in settings if one.place.kind == "file" and one.place.pid == pid}:
+    given = (one.place for one in settings if one.place.kind == "file" and one.role != "registry")
+    for path in {place.path for place in given if place.pid == pid}:  # package managers read their files themselves
         try:
             changed = stored_file.examine(running.installation.thread, path or "").changed
         except OSError:
@@ -147,18 +159,28 @@ def _changed_settings(running: Running, settings: Iterable[Setting]) -> Iterator
     for one in settings:
         if one.place.kind != "unit" or not workload or one.place.unit != workload.id or one.role == "artifact":
             continue
+        if one.posture == "unset":  # what a deployment file does not say
+            continue
         given = running.installation.settings.get(one.name)
-        if given is not None and REDACTED not in one.value and _is_other(one.value, given):
+        if given is None:
+            yield f"{one.place.path} gives {one.name}, which it was not started with"
+        elif REDACTED not in one.value and _is_other(one.value, given):
             yield f"{one.place.path} gives {one.name} another value than it was started with"
 
 
 def _is_other(shown: str, given: str) -> bool:
     """Compare a value as a record shows it, cut and made printable, with a real one."""
+    if _SPECIFIER.search(shown.replace("%%", "")):
+        return False
+    shown = shown.replace("%%", "%")
     return shown != printable(given)[: len(shown)] or (not shown and bool(given))
 
 
 def _changed_images(running: Running, images: Iterable[Image]) -> Iterator[str]:
-    image = running.runtime.image
+    image, digest = running.runtime.image, running.runtime.digest
+    now = stored_image.named(image) if image and digest else None
+    if now and now != digest:
+        yield f"{image} is another image on this host now ({now[:23]}...)"
     for one in images:
         if image and one.reference and _repository(one.reference) == _repository(image) and one.reference != image:
             yield f"{one.path} asks for {one.reference}, and it runs {image}"
@@ -174,10 +196,10 @@ def _program_replaced(installation: Installation) -> bool:
 def configured(running: Running, settings: Sequence[Setting], images: Iterable[Image]) -> Iterator[Check]:
     """Say whether the artifact that it runs is the one that its unit, or the deployment file of its image, names."""
     installation, artifact = running.installation, running.runtime.artifact
-    pin = installation.settings.get("OS_ARTIFACT_URL", "").partition("#sha256=")[2].lower()
+    pin = state.pin(installation.settings.get("OS_ARTIFACT_URL", ""))
     for kept in running.kept:
         if pin and kept.artifact.sha256 and pin != kept.artifact.sha256:
-            detail = f"is sha256:{kept.artifact.sha256}, and OS_ARTIFACT_URL pins sha256:{printable(pin)[:64]}"
+            detail = f"is sha256:{kept.artifact.sha256}, and OS_ARTIFACT_URL pins sha256:{pin}"
             yield stated(
                 installation, "artifact-running", kept.artifact.path, "failed", detail, path=kept.artifact.path
             )

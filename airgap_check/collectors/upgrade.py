@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from airgap_check.asset import Artifact, Check, Image
 from airgap_check.collectors import immutability, succession
 from airgap_check.collectors.succession import Running
@@ -14,9 +16,10 @@ from airgap_check.kernel import stored_file
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from airgap_check.collectors.immutability import Kept
     from airgap_check.collectors.installations import Installation
     from airgap_check.history.clearance import Clearance
     from airgap_check.history.memory import Memory
@@ -39,20 +42,21 @@ def collect(
     settings = [record for evidence in seen for record in evidence.of(Setting)]
     images = [record for evidence in seen for record in evidence.of(Image)]
     found = list(_running(installations, seen))
+    current = {one.digest for running in found for one in succession.sightings(running, now)}
     checks: list[Check] = []
     reasons: list[str] = []
     for index, running in enumerate(found):
         if deadline is not None and time.monotonic() > deadline:
             reasons.append(f"stopped at the time limit with {len(found) - index} runtimes left")
             break
-        checks += _standing(running)
-        checks.append(succession.restart(running, settings, images))
-        checks += succession.configured(running, settings, images)
-        if memory.store:
-            checks += succession.changes(running, memory.store)
-            checks.append(succession.way_back(running, memory.store, now))
-        elif memory.wanted:
-            checks += _unremembered(running, memory.reason)
+        made = [
+            *_standing(running),
+            succession.restart(running, settings, images),
+            *succession.configured(running, settings, images),
+            *_past(running, memory, current),
+        ]
+        if stored_file.started(running.installation.thread) is not None:  # what has gone meanwhile leaves no doubts
+            checks += made
     if memory.store and (preflight := memory.store.preflight()):
         checks.append(_cleared(preflight, cleared, now))
     reasons += _remembered(found, memory, now)
@@ -67,15 +71,41 @@ def collect(
     )
 
 
+def _past(running: Running, memory: Memory, current: Collection[str]) -> Iterator[Check]:
+    """Compare a runtime with what ran before it; ``current`` are the digests of all that run now."""
+    if memory.store:
+        yield from succession.changes(running, memory.store)
+        yield succession.way_back(running, memory.store, current)
+    elif memory.wanted:
+        yield from _unremembered(running, memory.reason)
+
+
 def _running(installations: Sequence[Installation], seen: Sequence[Evidence]) -> Iterator[Running]:
     runtimes = {record.process.pid: record for evidence in seen for record in evidence.of(Runtime)}
     artifacts = [record for evidence in seen if evidence.kind == "artifact" for record in evidence.of(Artifact)]
+    kept: dict[int, list[Kept]] = {}
     for installation in installations:
         pid = installation.process.pid
-        own = [one for one in artifacts if one.process and one.process.pid == pid]
-        kept = tuple(immutability.look(one, installation) for one in own)
-        if runtime := runtimes.get(pid):
-            yield Running(installation, runtime, kept, stored_file.started(installation.thread))
+        kept[pid] = [
+            immutability.look(one, installation) for one in artifacts if one.process and one.process.pid == pid
+        ]
+    known = {one.file.identity: one.artifact for own in kept.values() for one in own if one.file}
+    for installation in installations:
+        pid = installation.process.pid
+        started = stored_file.started(installation.thread)
+        if (runtime := runtimes.get(pid)) and started is not None:  # else it has gone
+            own = kept[pid] or list(_shared(installation, known))
+            yield Running(installation, runtime, tuple(own), started)
+
+
+def _shared(installation: Installation, known: Mapping[tuple[int, int], Artifact]) -> Iterator[Kept]:
+    """Find the artifact of a runtime that was read for another one already: each may do something else to it."""
+    if installation.artifact is None or "://" in installation.artifact:
+        return
+    artifact = Artifact(path=printable(installation.artifact), process=installation.process)
+    found = immutability.look(artifact, installation)
+    if found.file and (one := known.get(found.file.identity)):
+        yield found._replace(artifact=replace(one, path=artifact.path, process=installation.process))
 
 
 def _standing(running: Running) -> Iterator[Check]:
@@ -88,6 +118,8 @@ def _standing(running: Running) -> Iterator[Check]:
 def _cleared(preflight: Preflight, cleared: Clearance, now: datetime) -> Check:
     """Say whether the last green preflight still holds."""
     changed = cleared.changed_since(preflight.binding)
+    if now < preflight.made:
+        changed.append("the clock has been set back since")
     if now > preflight.until:
         changed.append(f"it held until {preflight.until:%Y-%m-%d %H:%M}Z only")
     return Check(

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     remote = destination(arguments.destination)
     rules, policy = audit.load(Plan(policy=arguments.policy, rules=tuple(arguments.rules)))
-    text, code = explain(rules, policy or audit.proposal()[0], remote, arguments.protocol, arguments.clock())
+    text, code = explain(rules, policy or audit.propose().policy, remote, arguments.protocol, arguments.clock())
     show(text)
     return int(code)
 

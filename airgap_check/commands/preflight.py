@@ -44,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             watcher = Watcher(arguments.clock, stage, keep_silent, keep_silent, threading.Event())
             delivery.show("".join(f"{line}\n" for line in preflight.list_probes(plan, watcher)))
+            if arguments.report or arguments.record:
+                ready("no report and no evidence is written: nothing was looked at but what would be sent")
             return ExitCode.INCONCLUSIVE
         with stopping.on_signals() as stop:
             watcher = Watcher(arguments.clock, stage, ready, keep_silent, stop)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airgap_check.deployment import environment_file
 from airgap_check.deployment.compose_file import Project, assignments
-from airgap_check.deployment.privilege import of_capability
+from airgap_check.deployment.privilege import of_capability, of_path
 from airgap_check.deployment.service import Isolation, Mount, Remark, Service, Variable
 
 if TYPE_CHECKING:
@@ -22,11 +22,30 @@ _HOST_SPACES = ("network_mode", "pid", "ipc", "uts", "userns_mode")
 
 def services(project: Project, files: Files) -> Iterator[Service]:
     """Yield the services of a project, those of every profile included."""
+    peers = frozenset(_peers(project))
     for name, node in project.services.items():
         if node.fields is None:
             files.note(node.path, node.line, f"services.{name} is no mapping", column=node.column)
             continue
-        yield _service(name, node, project, files)
+        yield _service(name, node, project, files)._replace(peers=peers - set(_renamed(node)))
+
+
+def _peers(project: Project) -> Iterator[str]:
+    """Yield the names that the engine resolves inside of a project, to its containers."""
+    for name, node in project.services.items():
+        yield name.lower()
+        yield from (text.lower() for key in ("container_name", "hostname") if (text := node.word(key)))
+        for network in node.pairs("networks").values():
+            yield from (alias.text.lower() for alias in network.each("aliases") if alias.text)
+
+
+def _renamed(node: Node) -> Iterator[str]:
+    """Yield the names to which a service gives an address of its own, over those of its peers."""
+    hosts = node.get("extra_hosts")
+    if hosts is None:
+        return
+    for text in hosts.fields or [item.text or "" for item in hosts.items or ()]:
+        yield text.replace("=", ":").partition(":")[0].strip().lower()
 
 
 def _service(name: str, node: Node, project: Project, files: Files) -> Service:
@@ -46,7 +65,7 @@ def _service(name: str, node: Node, project: Project, files: Files) -> Service:
         directory=node.word("working_dir"),
         variables=tuple(_variables(node, project, files)),
         mounts=tuple(_mounts(node)),
-        privileges=tuple(_privileges(node)),
+        privileges=tuple(_privileges(node, project)),
         isolation=_isolation(node, project),
         complete=image is not None or builds,
     )
@@ -118,7 +137,7 @@ def _mounts(node: Node) -> Iterator[Mount]:
             yield Mount(name if name.startswith("/") else default, writable=False, path=entry.path, line=entry.line)
 
 
-def _privileges(node: Node) -> Iterator[Remark]:
+def _privileges(node: Node, project: Project) -> Iterator[Remark]:
     if node.is_true("privileged"):
         yield _remark(node, "privileged", "privileged: true")
     for key in _HOST_SPACES:
@@ -127,13 +146,13 @@ def _privileges(node: Node) -> Iterator[Remark]:
     for capability in node.each("cap_add"):
         if why := of_capability(capability.text or ""):
             yield Remark(f"cap_add {capability.text} ({why})", capability.path, capability.line)
-    for name, entry in node.pairs("networks").items():
-        if name == "host":
-            yield Remark("the network of the host", entry.path, entry.line)
+    for name in _networks(node):
+        network = project.networks.get(name)
+        if "host" in {name, network and network.word("name"), network and network.word("driver")}:
+            yield _remark(node, "networks", f"the network of the host ({name})")
     for volume in node.each("volumes"):
-        source = (volume.text or "").partition(":")[0] or volume.word("source") or ""
-        if source.endswith(("/docker.sock", "/podman.sock", "/containerd.sock", "/crio.sock")):
-            yield Remark(f"the socket of the container engine ({source})", volume.path, volume.line)
+        if why := of_path((volume.text or "").partition(":")[0] or volume.word("source") or ""):
+            yield Remark(why, volume.path, volume.line)
 
 
 def _remark(node: Node, key: str, detail: str) -> Remark:
@@ -147,32 +166,42 @@ def _isolation(node: Node, project: Project) -> Isolation | None:
     if mode is None or mode.text in {None, "bridge", "default"}:
         return _of_networks(node, project)
     if mode.text == "none":
-        return Isolation("passed", "has no network", mode.path, mode.line)
+        return Isolation("passed", "has no network", mode.path, mode.line, by_host=True)
     if mode.text == "host":
         return None
     kind, _, other = (mode.text or "").partition(":")
     base = project.services.get(other) if kind == "service" else None
     if base is not None and base.get("network_mode") is None:
         return _of_networks(base, project)
-    return Isolation("unknown", f"shares the network of {other or mode.text}", mode.path, mode.line)
+    return Isolation("unknown", f"shares the network of {other or mode.text}", mode.path, mode.line, by_host=True)
+
+
+def _networks(node: Node) -> list[str]:
+    """Return the names of the networks that a service is on."""
+    listed = node.get("networks")
+    if listed is None or node.get("network_mode") is not None:
+        return ["default"]
+    names = list(listed.fields) if listed.fields is not None else [item.text or "" for item in listed.items or ()]
+    return names or ["default"]
 
 
 def _of_networks(node: Node, project: Project) -> Isolation:
-    listed = node.get("networks")
-    names = ["default"]
-    if listed is not None and node.get("network_mode") is None:
-        names = list(listed.fields) if listed.fields is not None else [item.text or "" for item in listed.items or ()]
-    at = listed or node
+    names = _networks(node)
+    at = node.get("networks") or node
     known = {name: project.networks.get(name) for name in names}
-    outside = [name for name, network in known.items() if network is None or not network.is_true("internal")]
-    elsewhere = [name for name in outside if _is_external(known[name])]
-    leading_out = [name for name in outside if name not in elsewhere]
+    elsewhere = [name for name in names if _is_external(known[name])]
+    leading_out = [
+        name for name, network in known.items()
+        if name not in elsewhere and (network is None or not network.is_true("internal"))
+    ]  # fmt: skip
     if leading_out:
         detail = f"is on network {', '.join(leading_out)}, which is not internal"
-        return Isolation("failed", detail, at.path, at.line, published=bool(node.each("ports")))
+        return Isolation("failed", detail, at.path, at.line, by_host=True)
     if elsewhere:
-        return Isolation("unknown", f"is on network {', '.join(elsewhere)}, which is made elsewhere", at.path, at.line)
-    return Isolation("passed", f"is on internal networks only ({', '.join(names)})", at.path, at.line)
+        detail = f"is on network {', '.join(elsewhere)}, which is made elsewhere"
+        return Isolation("unknown", detail, at.path, at.line, by_host=True)
+    detail = f"is on internal networks only ({', '.join(names)})"
+    return Isolation("passed", detail, at.path, at.line, by_host=True)
 
 
 def _is_external(network: Node | None) -> bool:

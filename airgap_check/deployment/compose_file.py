@@ -54,11 +54,18 @@ class Project:
         self.fragment = False
 
     def load(self, path: str) -> None:
-        """Read a file with its override, if that lies beside it; a file of another name is read by itself."""
+        """Read a file with its override, if that lies beside it.
+
+        A file of another name is laid over the base beside it where it is a fragment, as ``-f BASE -f FILE`` does.
+        """
         folder, name = os.path.split(path)
         values = self._dot_env([os.path.join(folder, ".env")], {})
         tree = self._tree(path, values, 0)
         self.fragment = name not in BASES and tree is not None and not _stands_alone(tree)
+        base = next((one for one in BASES if os.path.isfile(os.path.join(folder, one))), None)
+        if self.fragment and base:
+            tree = _laid_over(self._tree(os.path.join(folder, base), values, 0), tree, "")
+            self.fragment = False
         if name in BASES:
             for override in _OVERRIDES:
                 beside = os.path.join(folder, override)

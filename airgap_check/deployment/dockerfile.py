@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _INSTRUCTION = re.compile(r"\s*([A-Za-z]+)\s+(.*)\Z", re.DOTALL)
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*([`\\])", re.IGNORECASE)
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
-_OPTION = re.compile(r"--[a-z]+(?:=\S+)?\s+")
+_SYNTAX = re.compile(r"#\s*syntax\s*=\s*(\S+)", re.IGNORECASE)
+_MOUNTED = re.compile(r"--mount=\S*?\bfrom=([^,\s]+)")
 _URL = re.compile(r"(?:https?|ftp|git|ssh)://|git@", re.IGNORECASE)
 # What a step runs that dials out to bring something in.
 _FETCHES = re.compile(
@@ -37,7 +38,6 @@ _FETCHES = re.compile(
     re.MULTILINE,
 )
 _OFFLINE = re.compile(r"--offline|--no-index|--network[= ]none")
-_LINES = 20_000
 
 
 class Instruction(NamedTuple):
@@ -54,12 +54,11 @@ class Built(NamedTuple):
     service: Service
     bases: tuple[Remark, ...]
     fetches: tuple[Remark, ...]
-    names: frozenset[str]
 
 
 def instructions(text: str) -> Iterator[Instruction]:
     """Yield the instructions of a Dockerfile; what a heredoc holds belongs to its instruction."""
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")[:_LINES]
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     escape = next((found[1] for line in lines[:3] if (found := _ESCAPE.match(line))), "\\")
     position = 0
     while position < len(lines):
@@ -108,8 +107,13 @@ def read(path: str, text: str) -> Built | None:
     stages: dict[str, _Stage] = {}
     bases: list[Remark] = []
     fetches: list[Remark] = []
-    names: set[str] = set()
     last: _Stage | None = None
+    if front_end := _front_end(text):
+        fetches.append(
+            Remark(
+                f"the image of its syntax, {front_end[1]}", path, front_end.string.count("\n", 0, front_end.start()) + 1
+            )
+        )
     for one in instructions(text):
         if one.word == "FROM":
             base, alias = _from(one.rest, given)
@@ -125,31 +129,44 @@ def read(path: str, text: str) -> Built | None:
             _apply(one, last, path, given)
             fetches += _fetches(one, path)
             bases += _copied(one, stages, path)
-        if one.word == "ARG":
-            names |= {name for name, _ in _pairs(one.rest)}
     if last is None:
         return None
     service = Service(
         kind="dockerfile", name="last", image=None, pull_policy=None, builds=True, path=path, line=last.line,
         command=last.command, directory=last.directory, variables=tuple(last.variables.values()), complete=False,
     )  # fmt: skip
-    return Built(service, tuple(dict.fromkeys(bases)), tuple(fetches), frozenset(names))
+    return Built(service, tuple(dict.fromkeys(bases)), tuple(fetches))
+
+
+def _front_end(text: str) -> re.Match[str] | None:
+    """Find the directive that has BuildKit pull an image to read the file by; only comments may stand before it."""
+    position = 0
+    while text.startswith("#", position):
+        if found := _SYNTAX.match(text, position):
+            return found
+        position = text.find("\n", position) + 1 or len(text)
+    return None
 
 
 def _from(rest: str, given: dict[str, str]) -> tuple[str, str]:
     """Return the base of a stage and its name."""
-    while option := _OPTION.match(rest):
-        rest = rest[option.end() :]
     parts = rest.split()
+    begin = next((index for index, word in enumerate(parts) if not word.startswith("--")), len(parts))
+    parts = parts[begin:]
     base = fill(parts[0], given).text if parts else "?"
     return base, parts[2] if len(parts) > 2 and parts[1].upper() == "AS" else ""
 
 
 def _copied(one: Instruction, stages: dict[str, _Stage], path: str) -> Iterator[Remark]:
-    """Yield the image that a ``COPY --from=`` names, when it is no stage."""
-    found = re.match(r"(?:--\S+\s+)*--from=(\S+)", one.rest) if one.word in {"COPY", "ADD"} else None
-    if found and found[1].lower() not in stages and not found[1].isdecimal() and image_reference.parse(found[1]):
-        yield Remark(found[1], path, one.line)
+    """Yield the images that ``COPY --from=`` and ``RUN --mount=from=`` name, when they are no stages."""
+    named: list[str] = []
+    if one.word in {"COPY", "ADD"} and (found := re.match(r"(?:--\S+\s+)*--from=(\S+)", one.rest)):
+        named = [found[1]]
+    elif one.word == "RUN":
+        named = _MOUNTED.findall(one.rest)
+    for image in named:
+        if image.lower() not in stages and not image.isdecimal() and image_reference.parse(image):
+            yield Remark(image, path, one.line)
 
 
 def _apply(one: Instruction, stage: _Stage, path: str, given: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airgap_check.asset import Outcome
     from airgap_check.deployment.service import Isolation, Mount, Remark, Service
 
-_PULLING = frozenset({"always", "build", "daily", "weekly", "newer"})
+_PULLING = frozenset({"always", "build", "daily", "weekly", "newer", "autoupdate=registry"})
 _TITLES = {"compose": "service ", "kubernetes": "", "unit": "", "dockerfile": "Dockerfile stage "}
 
 
@@ -109,8 +109,8 @@ def _pull(service: Service) -> Check:
 
 
 def isolated(subject: str, isolation: Isolation) -> Check:
-    """State whether a network keeps a service inside; one that is open for what it publishes is asked apart."""
-    aspect = "network-published" if isolation.published else "network-isolation"
+    """State whether a network keeps a service inside; one that leads through the host is asked apart."""
+    aspect = "network-internal" if isolation.by_host else "network-isolation"
     return check(aspect, subject, isolation.outcome, isolation.detail, (isolation.path, isolation.line))
 
 

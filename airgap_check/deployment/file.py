@@ -13,10 +13,14 @@ from airgap_check.kernel import procfs
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airgap_check.asset import Outcome
 
 SIZE_LIMIT = 8 << 20
 _FILES = 4096
+_NOTES = 1000
+_HEAD = 1 << 16
 _DEPTH = 16
 _SKIPPED = frozenset({".git", "node_modules", ".venv", "__pycache__"})
 
@@ -29,15 +33,20 @@ class Listed(NamedTuple):
 
 
 class Files:
-    """The files of one reading. ``within`` is the folder that none of them may lie outside of, if any."""
+    """The files of one reading. ``within`` is the folder that none of them may lie outside of, if any.
 
-    def __init__(self, deadline: float | None = None, within: str | None = None) -> None:
+    ``standing`` holds contents for files that are not there yet, by path: what a template will be copied to.
+    """
+
+    def __init__(
+        self, deadline: float | None = None, within: str | None = None, standing: Mapping[str, bytes] | None = None
+    ) -> None:
         """Start with nothing read; ``deadline`` is of the monotonic clock."""
         self._deadline = deadline
         self._within = os.path.realpath(within) if within is not None else None
-        self._content: dict[str, bytes | None] = {}
-        self.failures: list[str] = []
-        self.checks: list[Check] = []
+        self._content: dict[str, bytes | None] = dict(standing or {})
+        self.failures: dict[str, None] = {}
+        self.checks: dict[Check, None] = {}
 
     @property
     def count(self) -> int:
@@ -46,9 +55,8 @@ class Files:
 
     def fail(self, reason: str) -> None:
         """Note once why this is not everything."""
-        reason = printable(reason)[:300]
-        if reason not in self.failures:
-            self.failures.append(reason)
+        if len(self.failures) < _NOTES:
+            self.failures[printable(reason)[:300]] = None
 
     def is_late(self) -> bool:
         """Tell whether the time is up, and say so."""
@@ -62,6 +70,17 @@ class Files:
         if path not in self._content:
             self._content[path] = self._bytes(path, optional=optional)
         return self._content[path]
+
+    def head(self, path: str) -> bytes | None:
+        """Return how a file that is too large to read begins; None for one that is not, or that cannot be opened."""
+        try:
+            descriptor = procfs.open_in_root(os.getpid(), os.path.abspath(path))
+        except OSError:
+            return None
+        try:
+            return os.pread(descriptor, _HEAD, 0) if os.fstat(descriptor).st_size > SIZE_LIMIT else None
+        finally:
+            os.close(descriptor)
 
     def _bytes(self, path: str, *, optional: bool) -> bytes | None:
         if self.is_late() or not self._may_read(path):
@@ -86,7 +105,10 @@ class Files:
         return False
 
     def note(self, path: str, line: int | None, detail: str, *, column: int = 0, outcome: Outcome = "failed") -> None:
-        """State that a file is not what it should be, or that it is (*passed*)."""
+        """State that a file is not what it should be, or that nobody can tell."""
+        if len(self.checks) >= _NOTES:
+            self.fail(f"more than {_NOTES} faults")
+            return
         where = f"column {column}: " if column else ""
         check = Check(
             aspect="deployment-malformed",
@@ -97,8 +119,7 @@ class Files:
             line=line,
             seen="deployment",
         )
-        if check not in self.checks:
-            self.checks.append(check)
+        self.checks[check] = None
 
     def find(self, paths: list[str]) -> list[Listed]:
         """List the files that paths name, and those of the folders that they name; links to folders are not followed.
@@ -134,10 +155,17 @@ class Files:
                         self.fail(f"{path}: deeper than {_DEPTH} folders")
                 elif kind == "file":
                     found.append(path)
+                elif kind == "link" and not self._is_below(path, top):
+                    self.fail(f"{path}: a link to a folder, which is not followed")
                 if len(found) > _FILES:
                     self.fail(f"{top}: more than {_FILES} files")
                     return sorted(found[:_FILES])
         return sorted(found)
+
+    @staticmethod
+    def _is_below(path: str, top: str) -> bool:
+        """Tell whether a link leads to a folder that is walked anyway."""
+        return (os.path.realpath(path) + "/").startswith(os.path.realpath(top).rstrip("/") + "/")
 
     def _names(self, folder: str) -> list[str]:
         try:
@@ -151,11 +179,17 @@ class Files:
 
 
 def _kind(path: str) -> str:
-    """Say what a path is; a link counts as the file that it leads to, and as nothing where that is a folder."""
+    """Say what a path is; a link counts as the file that it leads to, also where that is missing.
+
+    What can never be read is nothing: a unit that is masked leads to /dev/null.
+    """
     try:
         mode = os.lstat(path).st_mode
         if stat.S_ISLNK(mode):
-            return "file" if stat.S_ISREG(os.stat(path).st_mode) else ""
+            mode = os.stat(path).st_mode
+            return "link" if stat.S_ISDIR(mode) else "" if stat.S_ISCHR(mode) else "file"
     except OSError:
-        return ""
-    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else ""
+        return "file"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) else ""

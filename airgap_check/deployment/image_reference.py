@@ -11,6 +11,7 @@ from typing import NamedTuple
 _REFERENCE = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[\w.:/-]*?\w)??)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>[a-z0-9+._-]+:[0-9a-fA-F]{32,}))?\Z"
 )
+_LENGTH = 4096
 # Tags that by habit are moved: what they stand for today says nothing of tomorrow.
 _MOVING_WORDS = """
     latest stable edge main master dev develop nightly next current release lts canary beta alpha rc prod production
@@ -33,5 +34,7 @@ class Reference(NamedTuple):
 
 def parse(text: str) -> Reference | None:
     """Split a reference; None when it is none, such as a template that was not filled in."""
+    if len(text) > _LENGTH:
+        return None
     found = _REFERENCE.match(text.strip().removeprefix("docker://").removeprefix("docker-daemon:"))
     return Reference(found["name"], found["tag"], found["digest"]) if found else None

@@ -32,6 +32,16 @@ FOREIGN_POLICIES = frozenset({
     "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
     "ClusterNetworkPolicy", "GlobalNetworkPolicy", "StagedNetworkPolicy", "EgressFirewall", "EgressNetworkPolicy",
 })  # fmt: skip
+# kind -> why what it deploys is not read
+_ELSEWHERE = {
+    "Kustomization": "a kustomization changes what lies beside it; give what `kubectl kustomize` writes",
+    "Component": "a kustomization changes what lies beside it; give what `kubectl kustomize` writes",
+    "HelmRelease": "deploys a chart; give what `helm template` makes of it",
+    "HelmChart": "deploys a chart; give what `helm template` makes of it",
+    "Application": "deploys what a repository holds; give what it renders to",
+    "ApplicationSet": "deploys what a repository holds; give what it renders to",
+}
+_DELIVERING = ("kustomize.config.k8s.io", "fluxcd.io", "cattle.io", "argoproj.io")
 _ITEMS = 10_000
 
 
@@ -65,11 +75,13 @@ class Cluster:
         """Start empty; `add` fills it."""
         self._files = files
         self._count = 0
+        self._podless: list[Node] = []
+        self._is_patched = False
         self.pods: list[Pod] = []
         self.policies: list[Node] = []
         self.foreign: list[Node] = []
         self.values: dict[tuple[str, str], list[tuple[str | None, Values]]] = {}
-        self.namespaces: dict[str, dict[str, str]] = {}
+        self.doors: list[tuple[str, str | None]] = []  # Services: name and namespace
 
     def add(self, document: Node) -> bool:
         """Take one object, or every object of a List; tells whether it was one."""
@@ -85,31 +97,53 @@ class Cluster:
 
     def _add(self, node: Node) -> None:
         kind = node.word("kind") or ""
-        name, namespace = node.word("metadata", "name") or node.word("metadata", "generateName") or "?", None
+        name = node.word("metadata", "name") or node.word("metadata", "generateName") or "?"
         namespace = node.word("metadata", "namespace")
-        if kind in _PODS:
-            self._add_pod(kind, name, namespace, node)
+        where = _PODS.get(kind)
+        if where is None and node.each("spec", "template", "spec", "containers"):
+            where = ("spec", "template")  # of another API: a Rollout, a DeploymentConfig, a Knative Service
+        if where is not None:
+            self._add_pod(name, namespace, node, where)
+        elif kind == "Service" and node.get("spec", "selector") is not None:
+            # Without a selector, or as an ExternalName, it may stand for anything outside.
+            if node.word("spec", "type") != "ExternalName":
+                self.doors.append((name.lower(), namespace))
         elif kind in {"ConfigMap", "Secret"}:
             held = (namespace, Values(dict(_data(node, self._files)), kind == "Secret"))
             self.values.setdefault((kind, name), []).append(held)
-        elif kind == "Namespace":
-            self.namespaces[name] = {**labels(node.get("metadata", "labels")), "kubernetes.io/metadata.name": name}
         elif kind == "NetworkPolicy" and (node.word("apiVersion") or "").startswith("networking.k8s.io/"):
             self.policies.append(node)
         elif kind in FOREIGN_POLICIES or kind == "NetworkPolicy":
             self.foreign.append(node)
-        elif kind == "Kustomization":
-            detail = "a kustomization changes what lies beside it; give what `kubectl kustomize` writes"
-            self._files.note(node.path, node.line, detail, outcome="unknown")
-            self._files.fail(f"{node.path}: a kustomization is not applied")
+        elif kind in _ELSEWHERE and (node.word("apiVersion") or "").partition("/")[0].endswith(_DELIVERING):
+            self._is_patched = self._is_patched or kind in {"Kustomization", "Component"}
+            self._files.note(node.path, node.line, f"{kind}: {_ELSEWHERE[kind]}", outcome="unknown")
+            self._files.fail(f"{node.path}: what {kind}/{name} makes of it is not read")
 
-    def _add_pod(self, kind: str, name: str, namespace: str | None, node: Node) -> None:
-        pod = node.get(*_PODS[kind]) if _PODS[kind] else node
+    def _add_pod(self, name: str, namespace: str | None, node: Node, where: tuple[str, ...]) -> None:
+        pod = node.get(*where) if where else node
         spec = pod.get("spec") if pod else None
         if pod is None or spec is None or spec.fields is None:
-            self._files.note(node.path, node.line, f"{kind}/{name} has no pod", column=node.column)
+            self._podless.append(node)
             return
+        kind = node.word("kind") or "?"
         self.pods.append(Pod(kind, name, namespace, labels(pod.get("metadata", "labels")), spec, node))
+
+    def close(self) -> None:
+        """Say which workloads have no pod, once all is read: beside a kustomization they are patches."""
+        for node in () if self._is_patched else self._podless:
+            detail = f"{node.word('kind')}/{node.word('metadata', 'name')} has no pod"
+            self._files.note(node.path, node.line, detail, column=node.column)
+
+    def peers(self, namespace: str | None) -> frozenset[str]:
+        """Return the names by which a pod of a namespace reaches the Services among the files."""
+        found: set[str] = set()
+        for name, where in self.doors:
+            if where == namespace:
+                found.add(name)
+            space = where or "default"
+            found |= {f"{name}.{space}{tail}" for tail in ("", ".svc", ".svc.cluster.local")}
+        return frozenset(found)
 
     def find(self, kind: str, name: str, namespace: str | None) -> Values | None:
         """Return a ConfigMap or Secret as a pod of a namespace would find it; None where it is not among the files."""

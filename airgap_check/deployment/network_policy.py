@@ -6,168 +6,111 @@ selects for egress may reach what any of them allows, and nothing else; one that
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
-from airgap_check.asset import Opening
-from airgap_check.deployment.label_selector import matches, words
+import msgspec
+
+from airgap_check.deployment import egress_rule
+from airgap_check.deployment.label_selector import matches
 from airgap_check.deployment.service import Isolation
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from airgap_check.address import Network
+    from airgap_check.asset import Opening
     from airgap_check.deployment.file import Files
     from airgap_check.deployment.kubernetes import Cluster, Pod
     from airgap_check.manifest import Node
 
-_EVERYWHERE = ("0.0.0.0/0", "::/0")
-_PIECES = 1024  # networks that are left of one block after its exceptions
 _OPENINGS = 20_000
-_PROTOCOLS: dict[str, Literal["tcp", "udp"]] = {"TCP": "tcp", "UDP": "udp"}
 
 
-class _Ports(NamedTuple):
-    protocol: Literal["tcp", "udp", "icmp", "any"]
-    ports: tuple[str, ...]
+def judged(cluster: Cluster, files: Files) -> tuple[list[Isolation], list[Opening]]:
+    """Return whether each workload is held back, in their order, and all that may pass.
 
-
-_EVERY_PORT = _Ports("any", ())
-
-
-def judged(cluster: Cluster, files: Files) -> tuple[dict[str, Isolation], list[Opening]]:
-    """Return for each workload, by its title and namespace, whether it is held back, and all that may pass."""
-    held: dict[str, Isolation] = {}
-    openings: list[Opening] = []
+    A policy that selects none of them is judged as well: it holds pods that are not among the files.
+    """
+    held: list[Isolation] = []
+    openings: dict[Opening, None] = {}
+    policies = [policy for policy in cluster.policies if _holds_egress(policy)]
+    passing = [list(egress_rule.openings(policy, files)) for policy in policies]
+    idle = set(range(len(policies)))
     for pod in cluster.pods:
-        key = f"{pod.namespace or ''}/{pod.title}"
-        selecting = [policy for policy in cluster.policies if _selects(policy, pod, loosely=False)]
-        held[key] = _isolation(pod, selecting, cluster)
-        for policy in selecting:
-            openings += _openings(policy, pod, files)
-        if len(openings) > _OPENINGS:
-            files.fail(f"more than {_OPENINGS} openings in network policies")
-            return held, openings[:_OPENINGS]
-    return held, list(dict.fromkeys(openings))
+        if files.is_late() or len(openings) > _OPENINGS:
+            break
+        places = [_place(policy, pod) for policy in policies]
+        idle -= {index for index, place in enumerate(places) if place != "other"}
+        selecting = [policy for policy, place in zip(policies, places, strict=True) if place == "same"]
+        loose = [policy for policy, place in zip(policies, places, strict=True) if place == "unknown"]
+        held.append(_isolation(pod, selecting, loose, cluster))
+        subject = printable(pod.title)[:256]
+        for index, place in enumerate(places):
+            if place == "same":
+                openings |= dict.fromkeys(msgspec.structs.replace(one, subject=subject) for one in passing[index])
+    openings |= dict.fromkeys(one for index in sorted(idle) for one in passing[index])
+    if len(openings) > _OPENINGS:
+        files.fail(f"more than {_OPENINGS} openings in network policies")
+    return held, list(openings)[:_OPENINGS]
 
 
-def _isolation(pod: Pod, selecting: list[Node], cluster: Cluster) -> Isolation:
+def _isolation(pod: Pod, selecting: list[Node], loose: list[Node], cluster: Cluster) -> Isolation:
+    """Say whether a pod is held back by what selects it; ``loose`` would too, if that is in its namespace."""
     node = pod.node
     if pod.spec.is_true("hostNetwork"):
         return Isolation("failed", "is in the network of its node, where no policy holds it", node.path, node.line)
+    foreign = [one for one in cluster.foreign if _shares_namespace(one, pod)]
     if selecting:
-        names = ", ".join(policy.word("metadata", "name") or "?" for policy in selecting)
-        return Isolation("passed", f"is held back by {names}", node.path, node.line)
-    if cluster.foreign:
-        names = ", ".join(dict.fromkeys(one.word("kind") or "?" for one in cluster.foreign))
-        return Isolation("unknown", f"may be held back by {names}, which is not understood", node.path, node.line)
-    loose = [policy for policy in cluster.policies if _selects(policy, pod, loosely=True)]
+        held = f"is held back by {_names(selecting)}"
+        if wider := [policy for policy in loose if policy.each("spec", "egress")]:
+            detail = f"{held}, and {_names(wider)} lets out more if that is in its namespace"
+            return Isolation("unknown", detail, node.path, node.line)
+        if wider := [one for one in foreign if _lets_out(one)]:
+            detail = f"{held}, and may be let out by {_kinds(wider)}, which is not understood"
+            return Isolation("unknown", detail, node.path, node.line)
+        return Isolation("passed", held, node.path, node.line)
+    if foreign:
+        detail = f"may be held back by {_kinds(foreign)}, which is not understood"
+        return Isolation("unknown", detail, node.path, node.line)
     if loose:
-        names = ", ".join(policy.word("metadata", "name") or "?" for policy in loose)
-        return Isolation("unknown", f"is held back by {names} if that is in its namespace", node.path, node.line)
+        detail = f"is held back by {_names(loose)} if that is in its namespace"
+        return Isolation("unknown", detail, node.path, node.line)
     return Isolation("failed", "may send anywhere: no network policy for egress selects it", node.path, node.line)
 
 
-def _selects(policy: Node, pod: Pod, *, loosely: bool) -> bool:
-    """Tell whether a policy holds the egress of a pod; ``loosely``: also where one of them has no namespace written."""
-    types = {item.text for item in policy.each("spec", "policyTypes")}
-    egress = "Egress" in types if types else policy.get("spec", "egress") is not None
+def _name(policy: Node) -> str:
+    return policy.word("metadata", "name") or "?"
+
+
+def _names(policies: list[Node]) -> str:
+    return ", ".join(dict.fromkeys(map(_name, policies)))
+
+
+def _kinds(policies: list[Node]) -> str:
+    return ", ".join(dict.fromkeys(one.word("kind") or "?" for one in policies))
+
+
+def _shares_namespace(policy: Node, pod: Pod) -> bool:
+    """Tell whether a policy of another API may concern a pod: in its namespace, in none, or in one not written."""
     namespace = policy.word("metadata", "namespace")
-    same = (namespace or "default") == (pod.namespace or "default")
-    if loosely:
-        same = same or namespace is None or pod.namespace is None
-    return egress and same and matches(policy.get("spec", "podSelector"), pod.labels)
+    return namespace is None or pod.namespace is None or namespace == pod.namespace
 
 
-def _openings(policy: Node, pod: Pod, files: Files) -> Iterator[Opening]:
-    for rule in policy.each("spec", "egress"):
-        ports = _ports(rule)
-        peers = rule.each("to")
-        for network, peer, node in _peers(peers, rule, files):
-            for one in ports:
-                yield Opening(
-                    subject=printable(pod.title)[:256],
-                    network=network,
-                    peer=printable(peer)[:256],
-                    ports=one.ports,
-                    protocol=one.protocol,
-                    path=printable(node.path),
-                    line=node.line,
-                )
+def _lets_out(policy: Node) -> bool:
+    """Tell whether a policy of another API says anything of egress: it may then add to what the others allow."""
+    specs = [policy.get("spec"), *policy.each("specs")]
+    return any(spec is not None and spec.get("egress") is not None for spec in specs)
 
 
-def _peers(peers: list[Node], rule: Node, files: Files) -> Iterator[tuple[str | None, str, Node]]:
-    """Yield each peer as a network or as words; none at all means everybody."""
-    if not peers:
-        for network in _EVERYWHERE:
-            yield network, "", rule
-    for peer in peers:
-        block = peer.get("ipBlock")
-        if block is not None:
-            for network in _networks(block, files):
-                yield network, "", peer
-        else:
-            yield None, _inside(peer), peer
+def _holds_egress(policy: Node) -> bool:
+    """Tell whether a policy is about egress; without policyTypes, only where it has a rule for it."""
+    types = {item.text for item in policy.each("spec", "policyTypes")}
+    return "Egress" in types if types else bool(policy.each("spec", "egress"))
 
 
-def _inside(peer: Node) -> str:
-    """Describe who is chosen inside the cluster."""
-    pods, spaces = peer.get("podSelector"), peer.get("namespaceSelector")
-    who = f"pods with {words(pods)}" if words(pods) else "every pod"
-    if spaces is None:
-        return f"{who} of its namespace"
-    return f"{who} of " + (f"namespaces with {words(spaces)}" if words(spaces) else "every namespace")
-
-
-def _networks(block: Node, files: Files) -> Iterator[str]:
-    """Yield what is left of a block without its exceptions."""
-    cidr = _network(block.word("cidr"))
-    if cidr is None:
-        node = block.get("cidr") or block
-        files.note(node.path, node.line, f"{block.word('cidr') or 'nothing'} is no network", column=node.column)
-        return
-    left: list[Network] = [cidr]
-    for item in block.each("except"):
-        hole = _network(item.text)
-        if hole is None or hole.version != cidr.version or not hole.subnet_of(cidr):  # type: ignore[arg-type]
-            files.note(item.path, item.line, f"{item.text} is no network inside of {cidr}", column=item.column)
-            continue
-        left = [piece for network in left for piece in _without(network, hole)]
-        if len(left) > _PIECES:
-            files.fail(f"{block.path}: more than {_PIECES} networks are left of {cidr}")
-            left = [cidr]
-            break
-    yield from (str(network) for network in left)
-
-
-def _without(network: Network, hole: Network) -> list[Network]:
-    if hole.subnet_of(network):  # type: ignore[arg-type]
-        return sorted(network.address_exclude(hole))  # type: ignore[arg-type]
-    return [] if network.subnet_of(hole) else [network]  # type: ignore[arg-type]
-
-
-def _network(text: str | None) -> Network | None:
-    try:
-        return ip_network(text, strict=False) if text and "/" in text else None
-    except ValueError:
-        return None
-
-
-def _ports(rule: Node) -> list[_Ports]:
-    """Return the ports of a rule by protocol; a named port stands by itself, since a network has no names for it."""
-    listed = rule.each("ports")
-    if not listed:
-        return [_EVERY_PORT]
-    numbered: dict[Literal["tcp", "udp", "any"], list[str] | None] = {}
-    named: list[_Ports] = []
-    for entry in listed:
-        protocol: Literal["tcp", "udp", "any"] = _PROTOCOLS.get(entry.word("protocol") or "TCP", "any")
-        first, last = entry.word("port"), entry.word("endPort")
-        if first is None:
-            numbered[protocol] = None
-        elif not first.isdecimal():
-            named.append(_Ports(protocol, (printable(first)[:64],)))
-        elif numbered.setdefault(protocol, []) is not None:
-            numbered[protocol] = [*(numbered[protocol] or ()), f"{first}-{last}" if last and last != first else first]
-    return [*(_Ports(protocol, tuple(ports or ())) for protocol, ports in numbered.items()), *named]
+def _place(policy: Node, pod: Pod) -> Literal["same", "unknown", "other"]:
+    """Tell whether a policy selects a pod; *unknown* where one of them has no namespace written and the other has."""
+    if not matches(policy.get("spec", "podSelector"), pod.labels):
+        return "other"
+    namespace = policy.word("metadata", "namespace")
+    if (namespace or "default") == (pod.namespace or "default"):
+        return "same"
+    return "unknown" if namespace is None or pod.namespace is None else "other"

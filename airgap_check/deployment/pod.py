@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from airgap_check.deployment.image_reference import parse
-from airgap_check.deployment.privilege import of_capability
+from airgap_check.deployment.privilege import of_capability, of_path
 from airgap_check.deployment.service import Mount, Remark, Service, Variable
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _LENGTH = 1 << 16
 
 def services(cluster: Cluster, files: Files) -> Iterator[Service]:
     """Yield every container of every pod."""
+    peers = {space: cluster.peers(space) for space in {pod.namespace for pod in cluster.pods}}
     for pod in cluster.pods:
         first = True
         for key in _LISTS:
@@ -31,7 +32,14 @@ def services(cluster: Cluster, files: Files) -> Iterator[Service]:
                 if container.fields is None:
                     files.note(container.path, container.line, f"{pod.title}: a container is no mapping")
                     continue
-                yield _service(pod, container, cluster, files, with_pod=first)
+                service = _service(pod, container, cluster, files, with_pod=first)
+                renamed = {
+                    name.text.lower()
+                    for one in pod.spec.each("hostAliases")
+                    for name in one.each("hostnames")
+                    if name.text
+                }
+                yield service._replace(peers=peers[pod.namespace] - renamed)
                 first = False
 
 
@@ -59,7 +67,7 @@ def _service(pod: Pod, container: Node, cluster: Cluster, files: Files, *, with_
         variables=tuple(variables),
         mounts=tuple(_mounts(pod.spec, container)),
         privileges=tuple(remarks),
-        complete=complete,
+        complete=complete and image is not None,  # without an image it is a patch of another file
     )
 
 
@@ -158,6 +166,5 @@ def _pod_privileges(spec: Node) -> Iterator[Remark]:
             node = spec.get(key) or spec
             yield Remark(f"{key}: true", node.path, node.line)
     for volume in spec.each("volumes"):
-        path = volume.word("hostPath", "path") or ""
-        if path.endswith(("/docker.sock", "/containerd.sock", "/crio.sock")):
-            yield Remark(f"the socket of the container engine ({path})", volume.path, volume.line)
+        if why := of_path(volume.word("hostPath", "path") or ""):
+            yield Remark(why, volume.path, volume.line)

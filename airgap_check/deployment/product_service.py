@@ -64,7 +64,9 @@ def settings_of(service: Service) -> Iterator[Setting]:
             continue
         place = _place(service, one.path, one.line)
         stated = setting(one.name, one.text, place, siblings, product=named, seen="deployment")
-        yield msgspec.structs.replace(stated, value=REDACTED) if one.hidden else stated
+        outside = tuple(end for end in stated.endpoints if not _is_peer(end.name, service.peers))
+        shown = REDACTED if one.hidden else stated.value
+        yield msgspec.structs.replace(stated, value=shown, endpoints=outside)
     if known and service.complete and not any(one.name == _CLOUD_URL for one in service.variables):
         yield Setting(
             name=_CLOUD_URL,
@@ -74,6 +76,14 @@ def settings_of(service: Service) -> Iterator[Setting]:
             product=named,
             seen="deployment",
         )
+
+
+def _is_peer(name: str | None, peers: frozenset[str]) -> bool:
+    """Tell whether a name is one of the deployment's own, or of a pod behind one (``db-0.db.crm.svc``)."""
+    if not name:
+        return False
+    name = name.lower().rstrip(".")
+    return name in peers or name.partition(".")[2] in peers
 
 
 def unknown_settings(service: Service) -> Iterator[str]:

@@ -17,7 +17,7 @@ from airgap_check.errors import UsageError
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airgap_check.asset import Check, Image, Opening
     from airgap_check.deployment.service import Service
@@ -27,10 +27,15 @@ _COMPOSE = re.compile(r"(?:docker-)?compose(?:[._-][\w.-]+)?\.ya?ml\Z", re.IGNOR
 _OVERRIDE = re.compile(r"(?:docker-)?compose\.override\.ya?ml\Z")
 _MANIFEST = re.compile(r".+\.(?:ya?ml|json)\Z", re.IGNORECASE)
 _DOCKERFILE = re.compile(r"(?:Docker|Container)file(?:[._-].+)?\Z|.+\.(?:docker|container)file\Z", re.IGNORECASE)
-_KIND = re.compile(rb"^[\s\-]*[\"']?kind[\"']?\s*:", re.MULTILINE)
+_KIND = re.compile(rb"^[ \t\-]*[\"']?kind[\"']?[ \t]*:", re.MULTILINE)
 _KIND_IN_JSON = re.compile(rb"[{,]\s*\"kind\"\s*:")
-_SERVICES = re.compile(rb"^services\s*:", re.MULTILINE)
-_TEMPLATE = re.compile(rb"\{\{.*?\}\}")
+_SERVICES = re.compile(rb"^[\"']?services[\"']?[ \t]*:", re.MULTILINE)
+# In a folder, where CI and application files have services too: a mapping of them, with something to run.
+_NAMED_SERVICES = re.compile(
+    rb"^services[ \t]*:[ \t]*(?:#.*)?\r?\n(?:[ \t]*(?:#.*)?\r?\n)*[ \t]+[\w\"'.-]+[ \t]*:", re.MULTILINE
+)
+_RUNS = re.compile(rb"(?:^[ \t]+|[{,][ \t]*)(?:image|build|extends)[ \t]*:", re.MULTILINE)
+_HELM = re.compile(rb"\{\{[^{}\n]{0,200}?(?:\.(?:Values|Release|Chart)\b|\b(?:include|template|toYaml) )")
 _RECORDS = 20_000
 
 
@@ -51,15 +56,22 @@ class Reading(NamedTuple):
     unknown: tuple[str, ...] = ()
 
 
-def read(paths: Sequence[str], deadline: float | None = None, *, within: str | None = None) -> Reading:
+def read(
+    paths: Sequence[str],
+    deadline: float | None = None,
+    *,
+    within: str | None = None,
+    standing: Mapping[str, bytes] | None = None,
+) -> Reading:
     """Read files, and the recognisable files of folders. Raises `UsageError` for a path that does not exist.
 
     ``deadline`` is of the monotonic clock. Nothing outside of the folder ``within`` is opened, whatever a file names.
+    ``standing`` are files that are not there yet, by path, which are read as if they were.
     """
     for path in paths:
         if not os.path.lexists(path):
             raise UsageError(f"{printable(path)}: no such file or folder")
-    reader = _Reader(Files(deadline, within))
+    reader = _Reader(Files(deadline, within, standing))
     reader.take(paths)
     return reader.result(paths)
 
@@ -76,28 +88,41 @@ class _Reader:
 
     def take(self, paths: Sequence[str]) -> None:
         """Read everything."""
-        listed = self._files.find(list(paths))
+        listed = [one for one in self._files.find(list(paths)) if one.named or not self._is_bulk(one.path)]
         self._compose([one for one in listed if self._is_compose(one)])
         for one in listed:
             if one.path not in self._understood and _MANIFEST.match(os.path.basename(one.path)):
                 self._manifest(one)
         units = [one.path for one in listed if _is_unit(one.path)]
-        self._understood.update(units)
+        self._understood.update(path for path in units if not path.endswith(".image"))  # some are disks
         self._services += unit.services(units, self._files)
         for one in listed:
             if _DOCKERFILE.match(os.path.basename(one.path)):
                 self._dockerfile(one.path)
+        self._cluster.close()
         self._services += pod.services(self._cluster, self._files)
         self._policies()
+
+    def _is_bulk(self, path: str) -> bool:
+        """Tell whether a file is far larger than a deployment file and does not begin as one: an artifact, a dump."""
+        name = os.path.basename(path)
+        if _COMPOSE.match(name) or not _MANIFEST.match(name):
+            return False
+        head = self._files.head(path)
+        return head is not None and b"apiVersion" not in head and not _SERVICES.search(head)
 
     def _is_compose(self, one: Listed) -> bool:
         name = os.path.basename(one.path)
         if _COMPOSE.match(name):
             return True
-        if not one.named or not _MANIFEST.match(name):
+        if not _MANIFEST.match(name):
             return False
         content = self._files.read(one.path) or b""
-        return bool(_SERVICES.search(content)) and not _KIND.search(content)
+        if _KIND.search(content):
+            return False
+        if one.named:
+            return bool(_SERVICES.search(content))
+        return bool(_NAMED_SERVICES.search(content) and _RUNS.search(content))
 
     def _compose(self, listed: Iterable[Listed]) -> None:
         """Read each project once: an override goes with its base, and an included file with who includes it."""
@@ -113,7 +138,8 @@ class _Reader:
             taken.update(map(os.path.normpath, project.paths))
             self._understood.update(project.paths)
             found = list(compose.services(project, self._files))
-            self._services += [one._replace(complete=False) for one in found] if project.fragment else found
+            partial = [one._replace(complete=False, isolation=None) for one in found]
+            self._services += partial if project.fragment else found
             self._variables |= project.variables
             self._checks += fetching(os.path.basename(path), project.remote, path)
             self._checks += _unset(project, path)
@@ -128,18 +154,22 @@ class _Reader:
 
     def _manifest(self, one: Listed) -> None:
         content = self._files.read(one.path)
-        if content is None or not (_KIND.search(content) or _KIND_IN_JSON.search(content)):
+        if content is None or b"apiVersion" not in content:
+            return
+        if not (_KIND.search(content) or _KIND_IN_JSON.search(content)):
             return
         parsed = manifest.parse(one.path, content)
+        if (found := _HELM.search(content)) or (parsed.faults and b"{{" in content):
+            line = content.count(b"\n", 0, found.start()) + 1 if found else parsed.faults[0].line
+            self._understood.add(one.path)
+            self._files.note(one.path, line, "a template; give what `helm template` makes of it", outcome="unknown")
+            self._files.fail(f"{one.path}: a template cannot be read before it is rendered")
+            return
         taken = [self._cluster.add(document) for document in parsed.documents]
-        if not any(taken) and not (parsed.faults and (one.named or b"apiVersion" in content)):
+        if not any(taken) and not parsed.faults:
             return
         self._understood.add(one.path)
         for line, column, message in parsed.faults:
-            if _TEMPLATE.search(content):
-                self._files.note(one.path, line, "a template; give what it renders to", outcome="unknown")
-                self._files.fail(f"{one.path}: a template cannot be read before it is rendered")
-                break
             self._files.note(one.path, line, message, column=column)
 
     def _dockerfile(self, path: str) -> None:
@@ -158,14 +188,15 @@ class _Reader:
 
     def _policies(self) -> None:
         held, self._openings = network_policy.judged(self._cluster, self._files)
-        for one in self._cluster.pods:
-            self._checks.append(isolated(one.title, held[f"{one.namespace or ''}/{one.title}"]))
+        for one, isolation in zip(self._cluster.pods, held, strict=False):  # fewer when the time was up
+            self._checks.append(isolated(one.title, isolation))
 
     def result(self, paths: Sequence[str]) -> Reading:
         """Put everything together."""
         settings: list[Setting] = []
         images: list[Image] = []
-        for service in self._services:
+        services = tuple(dict.fromkeys(self._services))
+        for service in services:
             settings += settings_of(service)
             self._checks += examine(service)
             for reason in unknown_settings(service):
@@ -175,6 +206,8 @@ class _Reader:
             if len(settings) > _RECORDS or len(self._checks) > _RECORDS:
                 self._files.fail(f"more than {_RECORDS} records")
                 break
+        if self._understood and not services and not self._cluster.policies:
+            self._files.fail(f"{min(self._understood)}: nothing is described that would be started")
         malformed = [one for one in self._files.checks if one.outcome == "failed"]
         if malformed:
             first = malformed[0]
@@ -185,7 +218,7 @@ class _Reader:
             fine = f"{os.path.basename(path)}{more}"
             self._checks.append(check("deployment-malformed", fine, "passed", "well formed", (path, None)))
         return Reading(
-            services=tuple(self._services),
+            services=services,
             settings=tuple(dict.fromkeys(settings[:_RECORDS])),
             checks=tuple(dict.fromkeys([*self._files.checks, *self._checks[:_RECORDS]])),
             images=tuple(dict.fromkeys(images)),
@@ -205,7 +238,7 @@ class _Reader:
 def _is_unit(path: str) -> bool:
     folder = os.path.basename(os.path.dirname(path))
     drop_in = path.endswith(".conf") and folder.endswith(tuple(f"{suffix}.d" for suffix in unit.SUFFIXES))
-    return path.endswith((*unit.SUFFIXES, ".network")) or drop_in
+    return path.endswith((*unit.SUFFIXES, ".network", ".image")) or drop_in
 
 
 def _unset(project: Project, path: str) -> Iterable[Check]:

@@ -43,18 +43,23 @@ class Remark(NamedTuple):
 
 
 class Isolation(NamedTuple):
-    """Whether the network of a service keeps it inside; ``published`` where it is open for the ports that it serves."""
+    """Whether the network of a service keeps it inside.
+
+    ``by_host`` where an open one still leads through the host, as every network of a container engine does: what the
+    host does not let out stays in.
+    """
 
     outcome: Outcome
     detail: str
     path: str
     line: int | None
-    published: bool = False
+    by_host: bool = False
 
 
 class Service(NamedTuple):
     """One service, container or unit, as its files describe it.
 
+    ``peers`` are the names by which it reaches others of the same deployment: what it sends to them stays inside.
     ``complete`` tells whether this is all of it: a fragment that is laid over another file is not, nor is a pod whose
     variables come from objects that are not among the files.
     """
@@ -74,4 +79,5 @@ class Service(NamedTuple):
     mounts: tuple[Mount, ...] = ()
     privileges: tuple[Remark, ...] = ()
     isolation: Isolation | None = None
+    peers: frozenset[str] = frozenset()
     complete: bool = True

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from airgap_check.errors import UsageError
 from airgap_check.history import folder
@@ -29,8 +29,8 @@ _BUSY_MS = 5000
 class Sighting(NamedTuple):
     """A content that was seen: ``kind`` is artifact or image, ``owner`` the workload whose it was.
 
-    ``place`` is the identity of its path (the folder's inode and the name, or the image's repository), ``path`` how it
-    was called; ``digest`` is ``sha256:`` and hexadecimal digits.
+    ``place`` is the identity of its path (file system and path on it, or the image's repository), ``path`` how it was
+    called; ``digest`` is ``sha256:`` and hexadecimal digits.
     """
 
     kind: str
@@ -119,21 +119,19 @@ class Store:
         except sqlite3.OperationalError as error:
             raise UsageError(f"{self._path}: {error}") from error
 
-    def earlier(self, kind: str, owner: str, before: datetime) -> list[Sighting]:
-        """List what was seen of an owner before a time, the latest first."""
-        rows = self._connection.execute(
-            "SELECT kind, owner, place, digest, path, first, last FROM sighting"
-            " WHERE kind = ? AND owner = ? AND first < ? ORDER BY last DESC, first DESC LIMIT 1000",
-            (kind, owner, before.isoformat()),
-        )
-        return [Sighting(*row[:5], *map(datetime.fromisoformat, row[5:])) for row in rows]
+    def of(self, kind: str, owner: str) -> list[Sighting]:
+        """List what was ever seen of an owner, the latest first; not by time, for a clock may have been set back."""
+        return self._sightings("owner", kind, owner)
 
     def at(self, kind: str, place: str) -> list[Sighting]:
         """List every content that was seen at one place, the latest first."""
+        return self._sightings("place", kind, place)
+
+    def _sightings(self, column: Literal["owner", "place"], kind: str, wanted: str) -> list[Sighting]:
         rows = self._connection.execute(
-            "SELECT kind, owner, place, digest, path, first, last FROM sighting"
-            " WHERE kind = ? AND place = ? ORDER BY last DESC, first DESC LIMIT 1000",
-            (kind, place),
+            "SELECT kind, owner, place, digest, path, first, last FROM sighting"  # noqa: S608  (one of two words)
+            f" WHERE kind = ? AND {column} = ? ORDER BY last DESC, first DESC LIMIT 1000",
+            (kind, wanted),
         )
         return [Sighting(*row[:5], *map(datetime.fromisoformat, row[5:])) for row in rows]
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 _MOUNTINFO_LIMIT = 4 << 20
 _LINKS = 40  # MAXSYMLINKS
+_ACL = "system.posix_acl_access"
 _REMOTE = frozenset({
     "nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "coda", "ceph", "9p", "gfs2", "ocfs2", "lustre",
     "gpfs", "beegfs", "orangefs", "pvfs2", "glusterfs", "autofs", "davfs", "vboxsf", "acfs", "panfs", "wekafs",
@@ -27,12 +28,19 @@ class RefusedFileError(OSError):
 
 
 class Mount(NamedTuple):
-    """One line of mountinfo: the kernel's id of the mount, where it is, its file system, the mount it is made on."""
+    """One line of mountinfo: the kernel's id of the mount, where it is, its file system, the mount it is made on.
+
+    ``root`` is the part of the file system that is mounted; device, ``source`` and ``options`` tell which one it is.
+    """
 
     id: int
     point: str
     type: str
     parent: int = 0
+    device: str = ""
+    root: str = "/"
+    source: str = ""
+    options: str = ""
 
     def is_remote(self) -> bool:
         """Tell whether reading may wait for another machine or for a user's program (network, FUSE)."""
@@ -50,7 +58,9 @@ def mounts(pid: int) -> list[Mount]:
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
         if len(fields) > 4 and fields[0].isdecimal() and fields[1].isdecimal():
-            found.append(Mount(int(fields[0]), _unescape(fields[4]), after.partition(" ")[0], int(fields[1])))
+            kind, source, options = [*after.split(" ", 2), "", ""][:3]
+            device, root, point = (_unescape(field) for field in fields[2:5])
+            found.append(Mount(int(fields[0]), point, kind, int(fields[1]), device, root, _unescape(source), options))
     return found
 
 
@@ -59,20 +69,64 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
+class Place(NamedTuple):
+    """Where a walk is: an O_PATH descriptor, its mount, and its path below the root ("" for the root itself)."""
+
+    descriptor: int
+    mount: Mount
+    path: str
+
+
+class Step(NamedTuple):
+    """One entry that a walk went through, and the folder that calls it so, as stat(2) describes them.
+
+    ``fixed`` tells that nobody can put another in its place, since a mount covers it or the folder is read-only;
+    ``acl`` that the folder has an access control list.
+    """
+
+    path: str
+    entry: os.stat_result
+    folder: os.stat_result
+    fixed: bool
+    acl: bool
+
+
 def locate(pid: int, path: str) -> int:
     """Return an O_PATH descriptor of a path as the process itself would find it; the caller closes it.
 
     Raises OSError, and RefusedFileError for what lies on, or is reached through, a network or FUSE file system.
     """
+    return follow(pid, path).descriptor
+
+
+def follow(pid: int, path: str, steps: list[Step] | None = None) -> Place:
+    """Return where a path really leads, as `locate`; what lies on the way is added to ``steps``."""
     if "\0" in path:
         raise RefusedFileError(errno.EINVAL, "no file has such a name", path)
     table = _Table(mounts(pid), path)
     table.check_root()
     root = os.open(f"/proc/{pid}/root", _LOCATE | os.O_DIRECTORY)
     try:
-        return _walk(root, path, table)
+        return _walk(root, path, table, steps)
     finally:
         os.close(root)
+
+
+def identity(pid: int, path: str) -> tuple[int, int]:
+    """Return device and inode of a file or folder as a process finds it; raises as `locate`."""
+    located = locate(pid, path)
+    try:
+        status = os.fstat(located)
+    finally:
+        os.close(located)
+    return status.st_dev, status.st_ino
+
+
+def real(pid: int, path: str) -> str:
+    """Return a path without symlinks, below the root of the process; raises as `locate`."""
+    place = follow(pid, path)
+    os.close(place.descriptor)
+    return place.path or "/"
 
 
 class _Table:
@@ -117,17 +171,9 @@ def _mount_id(descriptor: int) -> int:
     return int(match[1]) if match else -1
 
 
-class _Place(NamedTuple):
-    """Where a walk is: an O_PATH descriptor, its mount, and its path below the root ("" for the root itself)."""
-
-    descriptor: int
-    mount: Mount
-    path: str
-
-
-def _walk(root: int, path: str, table: _Table) -> int:
+def _walk(root: int, path: str, table: _Table, steps: list[Step] | None = None) -> Place:
     """Resolve a path component by component, each symlink read and walked below the root again."""
-    here: list[_Place] = []
+    here: list[Place] = []
     todo, links = _components(path), 0
     try:
         here.append(_arrived(os.dup(root), "", table))
@@ -138,6 +184,8 @@ def _walk(root: int, path: str, table: _Table) -> int:
                     os.close(here.pop().descriptor)
                 continue
             step = _step(here[-1], part, table)
+            if steps is not None:
+                steps.append(_described(here[-1], step))
             target = _target(step)
             if target is None:
                 here.append(step)
@@ -150,27 +198,46 @@ def _walk(root: int, path: str, table: _Table) -> int:
                 while len(here) > 1:
                     os.close(here.pop().descriptor)
             todo += _components(target)
-        return here.pop().descriptor
+        return here.pop()
     finally:
         for place in here:
             os.close(place.descriptor)
 
 
-def _step(place: _Place, part: str, table: _Table) -> _Place:
+def _step(place: Place, part: str, table: _Table) -> Place:
     path = f"{place.path}/{part}"
     table.check_step(place.mount.id, path)
     return _arrived(os.open(part, _LOCATE | os.O_NOFOLLOW, dir_fd=place.descriptor), path, table)
 
 
-def _arrived(descriptor: int, path: str, table: _Table) -> _Place:
+def _described(folder: Place, step: Place) -> Step:
+    read_only = bool(os.fstatvfs(folder.descriptor).f_flag & os.ST_RDONLY)
+    return Step(
+        path=step.path,
+        entry=os.fstat(step.descriptor),
+        folder=os.fstat(folder.descriptor),
+        fixed=read_only or step.mount.id != folder.mount.id,
+        acl=has_acl(folder.descriptor),
+    )
+
+
+def has_acl(descriptor: int) -> bool:
+    """Tell whether an access control list says more than the mode; asked by /proc, since O_PATH has no attributes."""
     try:
-        return _Place(descriptor, table.arrive(descriptor), path)
+        return _ACL in os.listxattr(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return False
+
+
+def _arrived(descriptor: int, path: str, table: _Table) -> Place:
+    try:
+        return Place(descriptor, table.arrive(descriptor), path)
     except OSError:
         os.close(descriptor)
         raise
 
 
-def _target(place: _Place) -> str | None:
+def _target(place: Place) -> str | None:
     try:
         return os.readlink("", dir_fd=place.descriptor)
     except OSError:  # ENOENT or EINVAL: not a symlink

@@ -10,23 +10,31 @@ import hashlib
 import os
 import stat
 import time
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from airgap_check.kernel import foreign_path, procfs
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from airgap_check.kernel.foreign_path import Mount, Place, Step
 
 _CAP_DAC_OVERRIDE = 1 << 1
 _BLOCK = 1 << 20
 _LARGEST = 1 << 30  # bytes; more is no artifact
-_ACL = "system.posix_acl_access"
+LAYERS = "overlay"  # what the name of a place among the layers of an image begins with
+_NOBODY = -1  # the user of whom only what others may do is true
 
 
 class StoredFile(NamedTuple):
-    """What is known of a file. ``place`` tells it apart from any other path: its folder's identity, and its name.
+    """What is known of a file. ``place`` tells its real path apart from any other, on whichever host it is mounted.
 
-    ``changed`` is when its content, or what the folder calls it, was last changed, in seconds since the epoch.
+    ``changed`` is when its content, its owner or mode, or a link that leads to it was last changed, in seconds since
+    the epoch. ``identity`` is its device and inode.
     """
 
     place: str
+    identity: tuple[int, int]
     changed: float
     mount_writable: bool
     writable: Literal["yes", "no", "root", "unknown"]
@@ -35,27 +43,60 @@ class StoredFile(NamedTuple):
 
 def examine(pid: int, path: str) -> StoredFile:
     """Look at a regular file as a process finds it. Raises as `procfs.open_in_root`."""
-    descriptor = procfs.open_in_root(pid, path)
+    steps: list[Step] = []
+    found = foreign_path.follow(pid, path, steps)
     try:
-        there = os.fstat(descriptor)
-        read_only = bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY)
-        folder, name = _folder(pid, descriptor, path)
-        acl = _has_acl(descriptor)
+        there = os.fstat(found.descriptor)
+        if not stat.S_ISREG(there.st_mode):
+            raise foreign_path.RefusedFileError(errno.EINVAL, "not a regular file")
+        read_only = bool(os.fstatvfs(found.descriptor).f_flag & os.ST_RDONLY)
+        acl = foreign_path.has_acl(found.descriptor)
     finally:
-        os.close(descriptor)
-    try:
-        above = os.fstat(folder)
-        acl = acl or _has_acl_by_path(folder)
-    finally:
-        os.close(folder)
-    may, how = _may_write(pid, there, above, acl=acl)
+        os.close(found.descriptor)
+    links = [step.entry.st_ctime for step in steps if stat.S_ISLNK(step.entry.st_mode)]
+    may, how = _may_write(pid, _Target(there, read_only, acl), steps)
     return StoredFile(
-        place=f"{above.st_dev}:{above.st_ino}/{name}",
-        changed=max(there.st_mtime, there.st_ctime),
+        place=_place(found),
+        identity=(there.st_dev, there.st_ino),
+        changed=max(there.st_mtime, there.st_ctime, *links),
         mount_writable=not read_only,
-        writable="no" if read_only else may,
-        how="" if read_only else how,
+        writable=may,
+        how=how,
     )
+
+
+def paths(place: str) -> Iterator[str]:
+    """Yield where a place is to be found from here, whatever the process called it that it was seen in."""
+    for mount in foreign_path.mounts(os.getpid()):
+        root = f"{_volume(mount)}:{mount.root.rstrip('/')}"
+        if place.startswith(f"{root}/"):
+            yield mount.point.rstrip("/") + place.removeprefix(root)
+        elif place == root:
+            yield mount.point
+
+
+def _place(found: Place) -> str:
+    """Name a path of a file system so that no other mount of it, no restart, and no new folder gives it another name.
+
+    A new release in a folder of the same name is at the same place; a link that now leads elsewhere leads to another.
+    """
+    mount = found.mount
+    below = found.path.removeprefix(mount.point.rstrip("/"))
+    return f"{_volume(mount)}:{mount.root.rstrip('/')}{below}"
+
+
+def _volume(mount: Mount) -> str:
+    """Name a file system by what it is made of; only one that is made of nothing has no other name than its device."""
+    if mount.type == "overlay":  # the layers of an image: the same path in two containers is two places
+        options = dict(option.partition("=")[::2] for option in mount.options.split(","))
+        return f"{LAYERS} {options.get('upperdir') or options.get('lowerdir') or mount.device}"
+    if not mount.source.startswith("/") and mount.type != "zfs":
+        return f"{mount.type} {mount.device}"
+    try:
+        with open(f"/sys/dev/block/{mount.device}/loop/backing_file", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()  # an image of a release that is mounted is not what was mounted there before
+    except OSError:
+        return mount.source
 
 
 def digest(pid: int, path: str) -> str:
@@ -91,44 +132,16 @@ def is_remote(pid: int, path: str) -> bool | None:
             return False
 
 
-def _folder(pid: int, descriptor: int, path: str) -> tuple[int, str]:
-    """Return a descriptor of the folder that a file really lies in, links followed, and its name there."""
-    real = os.readlink(f"/proc/self/fd/{descriptor}")
-    root = os.readlink(f"/proc/{pid}/root")
-    inside = real.removeprefix(root) if root != "/" else real
-    for candidate in (inside, path):
-        if not candidate.startswith("/"):
-            continue
-        folder = foreign_path.locate(pid, os.path.dirname(candidate))
-        try:
-            found = os.stat(os.path.basename(candidate), dir_fd=folder)
-            if os.path.samestat(found, os.fstat(descriptor)):
-                return folder, os.path.basename(candidate)
-        except OSError:
-            pass
-        os.close(folder)
-    raise FileNotFoundError(errno.ENOENT, "it lies in no folder any more", path)
+class _Target(NamedTuple):
+    """The file itself: what stat(2) says, whether its mount is read-only, whether it has an access control list."""
+
+    stat: os.stat_result
+    read_only: bool
+    acl: bool
 
 
-def _has_acl(descriptor: int) -> bool:
-    try:
-        return _ACL in os.listxattr(descriptor)
-    except OSError:
-        return False
-
-
-def _has_acl_by_path(descriptor: int) -> bool:
-    """Ask by the path in /proc, since an O_PATH descriptor shows no attributes itself."""
-    try:
-        return _ACL in os.listxattr(f"/proc/self/fd/{descriptor}")
-    except OSError:
-        return False
-
-
-def _may_write(
-    pid: int, there: os.stat_result, above: os.stat_result, *, acl: bool
-) -> tuple[Literal["yes", "no", "root", "unknown"], str]:
-    """Tell whether a process may change a file, or put another in its place; the second needs its folder only."""
+def _may_write(pid: int, target: _Target, steps: Sequence[Step]) -> tuple[Literal["yes", "no", "root", "unknown"], str]:
+    """Tell whether a process may change a file, or put another in the place of it, of a folder or link on the way."""
     try:
         status = procfs.read(pid, "status").decode(errors="replace")
     except OSError:
@@ -137,18 +150,34 @@ def _may_write(
     uid = int(facts["Uid"].split()[1])
     groups = {int(facts["Gid"].split()[1]), *map(int, facts.get("Groups", "").split())}
     if uid == 0 or int(facts.get("CapEff", "0"), 16) & _CAP_DAC_OVERRIDE:
-        return "root", "it runs as root, or with CAP_DAC_OVERRIDE"
-    if _writes(there, uid, groups):
-        return "yes", "its user may write the file"
-    if there.st_uid == uid:
-        return "yes", "its user owns the file, and may change its mode"
-    sticky = above.st_mode & stat.S_ISVTX and uid not in {there.st_uid, above.st_uid}
-    if above.st_uid == uid or (_writes(above, uid, groups) and not sticky):
-        return "yes", "its user may replace the file in its folder"
-    return ("unknown", "access control lists are not read") if acl else ("no", "")
+        # No mode keeps root out; but what anybody may write is no better because root runs it.
+        how = _way_in(target, steps, _NOBODY, frozenset(), "anybody")
+        return ("yes", how) if how else ("root", "it runs as root, or with CAP_DAC_OVERRIDE")
+    how = _way_in(target, steps, uid, groups, "its user")
+    if how:
+        return "yes", how
+    doubt = (target.acl and not target.read_only and target.stat.st_mode & stat.S_IWGRP) or any(
+        step.acl and not step.fixed and step.folder.st_mode & stat.S_IWGRP for step in steps
+    )  # the group bits are the most that a list may give (acl(5), the mask entry)
+    return ("unknown", "access control lists are not read") if doubt else ("no", "")
 
 
-def _writes(there: os.stat_result, uid: int, groups: set[int]) -> bool:
+def _way_in(target: _Target, steps: Sequence[Step], uid: int, groups: Collection[int], who: str) -> str:
+    """Say how somebody could write a file or replace it, "" where he cannot."""
+    if not target.read_only:
+        if target.stat.st_uid == uid:
+            return f"{who} owns the file, and may change its mode"
+        if _writes(target.stat, uid, groups):
+            return f"{who} may write the file"
+    for step in reversed(steps):
+        sticky = step.folder.st_mode & stat.S_ISVTX and uid not in {step.entry.st_uid, step.folder.st_uid}
+        owned = step.folder.st_uid == uid
+        if not step.fixed and (owned or (_writes(step.folder, uid, groups) and not sticky)):
+            return f"{who} may put something else in the place of {step.path}"
+    return ""
+
+
+def _writes(there: os.stat_result, uid: int, groups: Collection[int]) -> bool:
     """Apply the mode bits: of owner, group and others the first that fits decides."""
     if there.st_uid == uid:
         return bool(there.st_mode & stat.S_IWUSR)
@@ -158,10 +187,11 @@ def _writes(there: os.stat_result, uid: int, groups: set[int]) -> bool:
 
 
 def started(pid: int) -> float | None:
-    """Return when a process started, in seconds since the epoch, to a tick; None when it has gone.
+    """Return when a process had started, in seconds since the epoch, at the end of that tick; None when it has gone.
 
-    What psutil says is wrong by up to a second, as is the time of the boot in /proc/stat that it rests on.
+    Who writes a file and then starts what reads it may do both within one tick, and that is no change. What psutil says
+    is wrong by up to a second, as is the time of the boot in /proc/stat that it rests on.
     """
     ticks = procfs.start_ticks(pid)
     booted = time.clock_gettime(time.CLOCK_REALTIME) - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return None if ticks is None else booted + ticks * procfs.TICK / 1e9
+    return None if ticks is None else booted + (ticks + 1) * procfs.TICK / 1e9

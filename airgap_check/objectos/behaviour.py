@@ -78,15 +78,14 @@ def expected(product: str, version: str | None) -> list[tuple[str, str, frozense
     return found
 
 
-def artifact(product: str, version: str | None, settings: Mapping[str, str]) -> str | None:
-    """Return what a product boots from by its settings, as it stands there; None where they do not say.
+def artifacts(product: str, version: str | None, settings: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what a product boots from by its settings: the variable and its value; none where they do not say.
 
-    Of a product that could not be told, only what all that are set agree on.
+    Of a product that could not be told, whatever one of them would follow.
     """
     loaded = catalogue.load()
     known = loaded.products.get(product)
-    if known is None or product == UNKNOWN:
-        given = {settings[name] for name in loaded.named("artifact", "path-or-url") if settings.get(name, "").strip()}
-        return given.pop() if len(given) == 1 else None
-    names = (name for name in known.artifact if reads(name, product, version) != "no")
-    return next((settings[name] for name in names if settings.get(name, "").strip()), None)
+    names = known.artifact if known and product != UNKNOWN else sorted(loaded.named("artifact", "path-or-url"))
+    told = ((name, settings.get(name, "").strip()) for name in names if reads(name, product, version) != "no")
+    found = [one for one in told if one[1]]
+    return found if product == UNKNOWN else found[:1]

@@ -49,6 +49,7 @@ class Login(NamedTuple):
     sslmode: str
     sslrootcert: str
     socket: bool
+    options: str = ""
 
 
 def named(product: str, settings: Mapping[str, str]) -> list[Database]:
@@ -129,4 +130,5 @@ def login(url: str, settings: Mapping[str, str]) -> Login:
         sslmode=parameters.get("sslmode", "prefer"),
         sslrootcert=parameters.get("sslrootcert", ""),
         socket=on_socket,
+        options=parameters.get("options") or settings.get("PGOPTIONS", ""),
     )

@@ -29,11 +29,19 @@ _OPTIONS_WITH_VALUE = frozenset(
     }
 )  # fmt: skip
 _SUBCOMMANDS = frozenset({"start", "serve", "dev"})
-# They pass their environment on and do nothing with it.
-_CARRIERS = frozenset(
+# Programs that pass their environment on, or that people run beside it, and that do nothing with it themselves.
+_BYSTANDER_NAMES = """
+    sh bash dash zsh ksh ksh93 mksh fish ash busybox login su sudo doas runuser sshd sshd-session systemd tmux screen
+    script env nohup setsid tini tini-static dumb-init docker-init catatonit timeout watch make systemd-run
+    systemd-executor docker docker-compose podman conmon crun runc kubectl ssh s6-supervise s6-svscan runsv runsvdir
+    tee less more cat tail head grep jq vi vim vim.basic vim.tiny nano top htop journalctl systemctl sleep psql curl
+"""
+_BYSTANDERS = frozenset(_BYSTANDER_NAMES.split())
+# Scripts and titles of those that start a program for somebody and wait for it.
+_RUNNERS = frozenset(
     {
-        "sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "busybox", "login", "su", "sudo", "doas", "sshd", "systemd",
-        "tmux", "screen", "script", "env", "nohup", "setsid", "tini", "dumb-init", "timeout", "watch", "make",
+        "npm", "npx", "npm-cli.js", "npx-cli.js", "pnpm", "pnpm.cjs", "yarn", "yarn.js", "corepack", "pm2", "daemon.js",
+        "supervisord",
     }
 )  # fmt: skip
 _FLAGS = {"--artifact": "OS_ARTIFACT_PATH", "-a": "OS_ARTIFACT_PATH", "--database": "OS_DATABASE_URL",
@@ -72,7 +80,7 @@ def invocation(argv: Sequence[str]) -> Invocation | None:
 def script(argv: Sequence[str]) -> str | None:
     """Return the script that a JavaScript interpreter runs, or None when this is no interpreter with a script."""
     rest = _from_script(argv)
-    return rest[0] if rest and rest[0] != argv[0] else None
+    return rest[0] if rest and is_interpreter(_words(argv)[0]) else None
 
 
 class EnvFile(NamedTuple):
@@ -108,7 +116,7 @@ def _from_script(argv: Sequence[str]) -> list[str]:
 
 def _split(argv: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     """Return the options of the interpreter, each with its value, and the command line from the script on."""
-    rest = argv[0].split() if len(argv) == 1 else list(argv)  # one word: a process that rewrote its title
+    rest = _words(argv)
     options = []
     if rest and is_interpreter(rest[0]):
         del rest[0]
@@ -119,9 +127,26 @@ def _split(argv: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     return options, rest
 
 
-def carries(argv: Sequence[str]) -> bool:
-    """Tell whether a process only hands its environment on: a shell, a login, an init."""
-    return not argv or posixpath.basename(argv[0].partition(" ")[0]).lstrip("-").removesuffix(":") in _CARRIERS
+def _words(argv: Sequence[str]) -> list[str]:
+    """Return a command line in words; one word is that of a process that rewrote its title."""
+    return argv[0].split() if len(argv) == 1 else list(argv)
+
+
+def is_bystander(program: str) -> bool:
+    """Tell whether an executable is of a program that does nothing with the settings: a shell, an init, a pager."""
+    return posixpath.basename(program) in _BYSTANDERS
+
+
+def is_runner(argv: Sequence[str]) -> bool:
+    """Tell whether a process starts programs for others: ``npm exec os start``, ``node --run start``, pm2's daemon.
+
+    Any program may call itself so. It is believed of one that did start what is recognised.
+    """
+    options, rest = _split(argv)
+    name = posixpath.basename(rest[0]) if rest else ""
+    if name.startswith("python") and len(rest) > 1:
+        name = posixpath.basename(rest[1])
+    return name.lower() in _RUNNERS or any(option[0].partition("=")[0] == "--run" for option in options)
 
 
 def is_told(names: Iterable[str]) -> bool:

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from airgap_check.redact import printable, url
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PACKAGES = "installed-packages"
 CONNECTION = "cloud-connection.json"
@@ -98,9 +95,9 @@ def pinned_digest(name: str) -> str | None:
     return match[1] if match else None
 
 
-def pin(settings: Mapping[str, str]) -> str | None:
-    """Return the digest that `OS_ARTIFACT_URL` pins, in lower case."""
-    match = _PIN.search(settings.get("OS_ARTIFACT_URL", "").strip())
+def pin(url_of_artifact: str) -> str | None:
+    """Return the digest that a value of `OS_ARTIFACT_URL` pins, in lower case; the runtime refuses a malformed one."""
+    match = _PIN.search(url_of_artifact.strip())
     return match[1].lower() if match else None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airgap_check.address import PUBLIC
+from airgap_check.address import PUBLIC, scope_of
 from airgap_check.asset import Check
 from airgap_check.evidence import Answer
 from airgap_check.kernel import netns, routes
@@ -17,11 +17,13 @@ from airgap_check.probes.errand import Errand, Need
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from airgap_check.address import Address
+    from airgap_check.address import Address, Network
     from airgap_check.asset import Outcome
     from airgap_check.evidence import Evidence
     from airgap_check.probes.vantage_point import VantagePoint
 
+_NO_ANSWER = "not answered: "  # as `resolution.collect` says of names that servers gave nothing for
+_SILENT = frozenset({"timeout", "error"})  # a later answer, or another server's, may be a public address
 PORT = 443  # what the internet is reached by, if by anything; one attempt a canary and network namespace
 
 
@@ -58,7 +60,7 @@ def routed(addresses: Sequence[Address], points: Iterable[VantagePoint]) -> Iter
 
 def _look_up(address: Address, point: VantagePoint) -> tuple[Outcome, str]:
     """Ask for the way of our own connections, and of those of the runtime's user: routing may go by who it is."""
-    for uid in dict.fromkeys((None, point.uid)):
+    for uid in dict.fromkeys((None, *point.uids)):
         try:
             route = routes.find(address, port=PORT, uid=uid)
         except OSError as error:
@@ -72,6 +74,17 @@ def _look_up(address: Address, point: VantagePoint) -> tuple[Outcome, str]:
     return "passed", "no route"
 
 
+def is_outside(by: Address, point: VantagePoint, internal: Iterable[Network]) -> bool:
+    """Tell whether who refused an attempt stands beyond the gap: no router of the site, and not this host itself."""
+    if scope_of(by) not in PUBLIC or any(by in network for network in internal):
+        return False
+    try:
+        way = netns.inside(point.namespace, lambda: routes.find(by))
+    except OSError:
+        return True
+    return way is None or not way.local
+
+
 def answered(names: Iterable[str], told: Evidence) -> Iterator[Check]:
     """Yield, for each name, whether the internal name servers lead it to a public address."""
     answers: dict[str, list[Answer]] = {}
@@ -81,7 +94,14 @@ def answered(names: Iterable[str], told: Evidence) -> Iterator[Check]:
         public = sorted(
             {str(end.address) for answer in answers.get(name, ()) for end in answer.addresses if end.scope in PUBLIC}
         )
-        outcome: Outcome = "failed" if public else "passed" if name in answers else "unknown"
-        said = ", ".join(dict.fromkeys(answer.status for answer in answers.get(name, ())))
-        detail = f"leads to {', '.join(public[:3])}" if public else said or f"was not asked: {told.reason}"
+        statuses = dict.fromkeys(answer.status for answer in answers.get(name, ()))
+        unasked = [part for part in told.reason.split("; ") if part and _NO_ANSWER not in part]
+        outcome: Outcome = "passed"
+        detail = ", ".join(statuses)
+        if public:
+            outcome, detail = "failed", f"leads to {', '.join(public[:3])}"
+        elif unasked or not statuses:
+            outcome, detail = "unknown", f"was not asked everywhere: {told.reason}"
+        elif _SILENT & statuses.keys():
+            outcome, detail = "unknown", "no name server said in time that there is no such name"
         yield Check(aspect="canary-name", subject=name, outcome=outcome, detail=detail, seen="probes")

@@ -28,6 +28,7 @@ _REPORT = struct.Struct("=IBBBBII")  # sock_extended_err: errno, origin, type, c
 _OFFENDER = {socket.AF_INET: slice(4, 8), socket.AF_INET6: slice(8, 24)}  # sin_addr, sin6_addr
 _RESET_ON_CLOSE = struct.pack("=ii", 1, 0)  # SO_LINGER
 _REFUSALS = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM, errno.EADDRNOTAVAIL})
+_ANSWERS = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE})  # the last two: accepted, then thrown out
 
 Fate = Literal["connected", "refused", "unreachable", "timeout", "failed"]
 
@@ -87,7 +88,7 @@ def _failure(end: socket.socket, address: Address, error: OSError) -> Dialled:
     why = error.strerror or type(error).__name__
     if by is not None and by != address:
         return Dialled("unreachable", f"{why}: said by {by}", by)
-    if error.errno == errno.ECONNREFUSED:
+    if error.errno in _ANSWERS:
         return Dialled("refused", why)
     if error.errno in _REFUSALS:
         return Dialled("refused" if by == address else "unreachable", why, by)

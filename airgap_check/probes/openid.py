@@ -74,8 +74,10 @@ class _Destination(NamedTuple):
 
 def _destinations(value: object, pointer: str, field: str, depth: int) -> Iterator[_Destination]:
     """Yield what is, or should be, a URL; names of claims and methods (``..._supported``) only look like some."""
-    if depth > _DEEPEST or field.endswith("_supported"):
+    if field.endswith("_supported"):
         return
+    if depth > _DEEPEST:
+        raise ConversationError("its discovery document is nested too deep to be read")
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _destinations(item, f"{pointer}.{quoted(key)}", key, depth + 1)

@@ -26,12 +26,12 @@ class Owner(NamedTuple):
 class VantagePoint(NamedTuple):
     """A network namespace that is probed from, and the runtimes in it: none where it is only our own.
 
-    ``uid`` is whose connections theirs are, None where that could not be told.
+    ``uids`` are whose connections theirs are, as far as that could be told.
     """
 
     namespace: netns.Namespace
     owners: tuple[Owner, ...] = ()
-    uid: int | None = None
+    uids: tuple[int, ...] = ()
 
     @property
     def inode(self) -> int:
@@ -78,7 +78,8 @@ def find(
         if namespace is None or reason:
             faults[f"network namespace net:[{inode}] of a runtime {reason}"] = None
         else:
-            points.append(VantagePoint(namespace, tuple(inside), _uid(inside[0].process.pid)))
+            uids = dict.fromkeys(uid for owner in inside if (uid := _uid(owner.process.pid)) is not None)
+            points.append(VantagePoint(namespace, tuple(inside), tuple(uids)))
     if not points:
         why = "none of a runtime could be entered" if owners or unseen else "no runtime was found"
         faults[f"{_HOST_ONLY}: {why}"] = None

@@ -10,18 +10,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from airgap_check import deployment
-from airgap_check.asset import Check, Image
+from airgap_check.asset import Check, Image, Reference
 from airgap_check.redact import printable
-from airgap_check.release import checklist, delivery, image, integrity, items, posture, runtime, template
+from airgap_check.release import (
+    checklist,
+    delivery,
+    deployed,
+    destination,
+    guidance,
+    image,
+    integrity,
+    items,
+    posture,
+    runtime,
+    template,
+)
 from airgap_check.release.application import describe
-from airgap_check.release.completeness import incomplete, needed
+from airgap_check.release.completeness import databases, incomplete
 from airgap_check.release.folder import Folder
 from airgap_check.release.remark import check, either
 from airgap_check.release.secret import is_real
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from airgap_check.deployment import Reading
     from airgap_check.evidence import AnyRecord
@@ -30,7 +41,8 @@ if TYPE_CHECKING:
     from airgap_check.release.runtime import Carried
     from airgap_check.release.seal import PublicKey
 
-_MOST = 200  # images, services or variables that are told one by one
+_MOST = 2000  # images or services that are looked at
+_MOST_SECRETS = 200  # that are told one by one
 
 
 class Examination(NamedTuple):
@@ -56,15 +68,15 @@ class _Images(NamedTuple):
 def examine(path: str, key: PublicKey | None = None, deadline: float | None = None) -> Examination:
     """Examine a folder; ``deadline`` is in seconds of the monotonic clock. Raises `UsageError` where there is none."""
     folder = Folder(path)
-    found = items.find(folder)
+    found = items.find(folder, deadline)
     images = _images(folder, found, deadline)
     carried = [one for archive, each in images.delivered for one in runtime.find(archive, [each])]
-    reading = _deployment(folder, found, deadline)
+    reading = deployed.read(folder, found, deadline)
     sealed, unread = integrity.checked(folder, key, deadline)
     read = template.read(found.templates) if found.templates else None
     records: list[AnyRecord] = [
         *integrity.entries(folder),
-        *_present(found),
+        *_present(found, complete=not folder.failures),
         *images.checks,
         *(_delivered(archive, each) for archive, each in images.delivered),
         *(record for name, scan in found.artifacts.items() for record in describe(folder, name, scan)),
@@ -72,15 +84,21 @@ def examine(path: str, key: PublicKey | None = None, deadline: float | None = No
         posture.of_runtimes(carried),
         *_of_template(read, found, carried, reading, images.all),
         *_topics(found),
+        *_keys(found),
         *delivery.checks(reading.services[:_MOST], images.all, complete=not images.reasons),
-        *posture.of_deployment(reading, read, posture.meaning(carried)),
-        *_malformed(reading),
+        *delivery.ambiguous(images.all),
+        *posture.of_deployment(reading, read or template.Template({}), posture.meaning(carried)),
+        *deployed.malformed(reading),
+        *deployed.secrets(reading),
+        *destination.named(read, reading, images.delivered),
         *sealed,
     ]
     if found.images and found.artifacts and not carried:
         detail = "no image holds a package by which the runtime could be told"
         records.append(check("runtime-version", "images", "unknown", detail))
-    reasons = [*folder.failures, *images.reasons, *_unread(folder, found, reading), *unread]
+    reasons = [*folder.failures, *images.reasons, *deployed.unread(folder, reading), *unread]
+    if len(reading.services) > _MOST:
+        reasons.append(f"more than {_MOST:,} services")
     reasons += [f"{name}: {scan.incomplete}" for name, scan in found.artifacts.items() if scan.incomplete]
     counts = {
         "files": len(folder.files), "images": len(images.delivered), "artifacts": len(found.artifacts),
@@ -92,23 +110,32 @@ def examine(path: str, key: PublicKey | None = None, deadline: float | None = No
 
 def _inside(folder: Folder, record: AnyRecord) -> AnyRecord:
     """Name a file as the bundle does, wherever the bundle lies."""
-    if not isinstance(record, Check) or not record.path or not os.path.isabs(record.path):
+    if not isinstance(record, Check | Reference) or not record.path or not os.path.isabs(record.path):
         return record
     return replace(record, path=os.path.relpath(record.path, os.path.abspath(folder.path)))
 
 
-def _present(found: Items) -> Iterator[Check]:
-    """Say of each of the five items whether it is there."""
-    wanted = {
-        "image": (found.images, "no container image, as archive or layout"),
-        "artifact": (tuple(found.artifacts), "no objectstack.json"),
-        "database-guide": (found.guides, "nothing says how the database is to be prepared"),
-        "template": (tuple(found.templates), "no environment template, such as .env.example"),
-        "checklist": (tuple(found.checklists), "no checklist for operations"),
+def _present(found: Items, *, complete: bool) -> Iterator[Check]:
+    """Say of each of the five items whether it is there; ``complete``: these are all files."""
+    wanted: dict[str, tuple[Collection[str], str, Callable[[str], bool]]] = {
+        "image": (found.images, "no container image, as archive or layout", _never),
+        "artifact": (found.artifacts, "no objectstack.json", _never),
+        "database-guide": (found.guides, "nothing says how the database is to be prepared", guidance.is_called),
+        "template": (found.templates, "no environment template, such as .env.example", _never),
+        "checklist": (found.checklists, "no checklist for operations", checklist.is_called),
     }
-    for item, (names, detail) in wanted.items():
-        shown = ", ".join(names[:3])
-        yield check(f"{item}-present", item.replace("-", " "), either(names), shown or detail)
+    for item, (names, detail, is_called) in wanted.items():
+        unread = [name for name in found.unreadable if is_called(name)]
+        if not names and unread:
+            text = f"{unread[0]} may be it, and is of a form that is not read here: deliver it as text or Markdown"
+            yield check(f"{item}-present", item.replace("-", " "), "unknown", text, path=unread[0])
+        else:
+            outcome = either(names) if names or complete else "unknown"
+            yield check(f"{item}-present", item.replace("-", " "), outcome, ", ".join([*names][:3]) or detail)
+
+
+def _never(_name: str) -> bool:
+    return False
 
 
 def _images(folder: Folder, found: Items, deadline: float | None) -> _Images:
@@ -117,10 +144,13 @@ def _images(folder: Folder, found: Items, deadline: float | None) -> _Images:
         examined = image.examine(folder.path if name == "." else folder.at(name), deadline)
         if examined.incomplete:
             result.reasons.append(f"{name}: {examined.incomplete}")
-        result.delivered.extend((name, each) for each in examined.images[:_MOST])
+        result.delivered.extend((name, each) for each in examined.images)
         result.checks.extend(
             check(one.aspect, one.subject, one.outcome, one.detail, path=name) for one in examined.findings
         )
+    if len(result.delivered) > _MOST:
+        result.reasons.append(f"more than {_MOST:,} images")
+        del result.delivered[_MOST:]
     return result
 
 
@@ -134,8 +164,10 @@ def _of_runtime(carried: Carried, found: Items, read: template.Template | None, 
     for name, scan in found.artifacts.items():
         if scan.state == "intact":
             yield check("runtime-version", carried.subject, *runtime.fits(carried, scan.protocol), path=name)
-    yield check("database-driver", carried.subject, *runtime.drives(carried, needed(carried, read, reading)),
-                path=carried.path)  # fmt: skip
+    urls = databases(carried, read, reading)
+    answers = [runtime.drives(carried, url) for url in urls] or [runtime.drives(carried, None)]
+    for outcome, detail in dict.fromkeys(answers):
+        yield check("database-driver", carried.subject, outcome, detail, path=carried.path)
     yield posture.of_image(carried)
 
 
@@ -145,23 +177,22 @@ def _of_template(
     yield from _secrets(images)
     if read is None:
         return
-    yield from posture.of_template(read, posture.meaning(carried))
+    yield from posture.of_template(read, posture.meaning(carried), reading)
     yield from incomplete(read, carried, reading)
-    real = list(read.secrets())
-    for name, one in real[:_MOST]:
+    for name, one in read.secrets[:_MOST_SECRETS]:
         detail = f"{name} holds what looks like a secret that works, not a placeholder"
         yield check("template-secret", name, "failed", detail, path=one.path, line=one.line)
-    if not real:
+    if not read.secrets:
         yield check("template-secret", "template", "passed", "placeholders only", path=read.paths[0])
     yield from _pins(read, found)
 
 
 def _secrets(images: list[Delivered]) -> Iterator[Check]:
     """Say of each image whether its configuration gives a secret to everybody who has the image."""
-    for each in images[:_MOST]:
+    for each in images:
         subject = each.references[0] if each.references else each.id
         names = [name for name, text in each.environment if is_real(name, text)]
-        for name in names[:_MOST]:
+        for name in names[:_MOST_SECRETS]:
             yield check("image-secret", subject, "failed", f"its environment holds a secret, {name}", pointer=name)
         if not names:
             yield check("image-secret", subject, "passed", "no secret in its environment")
@@ -184,33 +215,14 @@ def _topics(found: Items) -> Iterator[Check]:
     if not found.checklists:
         return
     path = next(iter(found.checklists))
-    missing = checklist.missing(found.checklists.values())
+    missing = checklist.missing(found.checklists)
     for topic in checklist.TOPICS:
         detail = f"says nothing of {topic}" if topic in missing else "is covered"
         yield check("checklist-topic", topic, either(topic not in missing), detail, path=path)
 
 
-def _deployment(folder: Folder, found: Items, deadline: float | None) -> Reading:
-    """Read the deployment files, which may name no file outside of the bundle."""
-    top = os.path.abspath(folder.path)
-    return deployment.read([os.path.join(top, name) for name in found.deployment], deadline, within=top)
-
-
-def _malformed(reading: Reading) -> Iterator[Check]:
-    for one in reading.checks:
-        if one.aspect == "deployment-malformed":
-            yield check(one.aspect, one.subject, one.outcome, one.detail, path=one.path, line=one.line)
-
-
-def _unread(folder: Folder, found: Items, reading: Reading) -> list[str]:
-    """Return what could not be read of the deployment; the file that a template is copied to need not be there."""
-    copies = {name.rpartition("/")[2].lower() for name in found.templates}
-    malformed = any(one.aspect == "deployment-malformed" and one.outcome == "failed" for one in reading.checks)
-    reasons = []
-    for reason in reading.failures:
-        path, _, why = reason.partition(": ")
-        base = os.path.basename(path).lower()
-        copied = why == os.strerror(2) and any(base in name for name in copies)
-        if not copied and not (malformed and " faults, such as " in reason):
-            reasons.append(reason.replace(f"{os.path.abspath(folder.path)}/", ""))
-    return reasons
+def _keys(found: Items) -> Iterator[Check]:
+    for name in found.private_keys[:_MOST_SECRETS]:
+        yield check("private-key", name, "failed", "holds a private key", path=name)
+    if not found.private_keys:
+        yield check("private-key", "files", "passed", "no document holds a private key")

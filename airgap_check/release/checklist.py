@@ -1,7 +1,7 @@
-"""Knows what an operations checklist must cover, and finds it in a document: upgrade, rollback, backup, diagnostics.
+"""Knows what an operations checklist must cover, and finds it in documents: upgrade, rollback, backup, diagnostics.
 
-A topic is covered by a heading that names it with something below. A checklist without such headings is read as a list:
-then each of its lines counts by itself.
+A topic is covered by a heading that names it with something below, or by a document of its own that is called after it.
+A checklist without such headings is read as a list: then each of its lines counts by itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from airgap_check.release.document import is_document, sections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 _TOPICS = {
     "upgrade": r"upgrad\w*|updat(?:e|es|ing)",
@@ -23,18 +23,32 @@ _TOPICS = {
 TOPICS: Mapping[str, re.Pattern[str]] = {
     topic: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for topic, words in _TOPICS.items()
 }
-_NAME = re.compile(r"checklist|operations?\b|runbook|playbook|\bops\b")
+_NAME = re.compile(
+    rf"checklist|operations?\b|runbook|playbook|\bops\b|(?:\A|\W)(?:{'|'.join(_TOPICS.values())})(?:\W|\Z)"
+)
 _ENOUGH = 2  # topics among the headings make a checklist of a document with any name
 
 
 def is_named(name: str) -> bool:
-    """Tell whether a file says by its name that it is the checklist."""
-    base = name.rpartition("/")[2].lower()
-    return is_document(name) and _NAME.search(base.replace("_", "-")) is not None
+    """Tell whether a file says by its name that it is the checklist, or a part of it."""
+    return is_document(name) and is_called(name)
 
 
-def covered(text: str) -> set[str]:
-    """Return the topics that a document covers."""
+def is_called(name: str) -> bool:
+    """Tell it of a file of any kind, be it one that cannot be read here."""
+    return _NAME.search(_base(name)) is not None
+
+
+def covered(name: str, text: str) -> set[str]:
+    """Return the topics that a document covers, one that its name is about among them."""
+    return _covered(text) | {topic for topic, words in TOPICS.items() if words.search(_base(name)) and _says(text)}
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2].lower().replace("_", "-")
+
+
+def _covered(text: str) -> set[str]:
     found = sections(text)
     named = {topic: [one for one in found if words.search(one.title)] for topic, words in TOPICS.items()}
     if sum(map(bool, named.values())) >= _ENOUGH:
@@ -49,9 +63,9 @@ def is_checklist(name: str, text: str) -> bool:
     return is_document(name) and about >= _ENOUGH
 
 
-def missing(texts: Iterable[str]) -> list[str]:
+def missing(texts: Mapping[str, str]) -> list[str]:
     """Return the topics that none of the checklists covers, in the order in which people read them."""
-    known = set().union(*map(covered, texts))
+    known = set().union(*(covered(name, text) for name, text in texts.items()))
     return [topic for topic in TOPICS if topic not in known]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airgap_check.deployment.product_service import product_of
 from airgap_check.objectos import behaviour, product
 from airgap_check.release.remark import check
 from airgap_check.release.template import CLOUD_URL
@@ -65,18 +66,13 @@ def _blank(reading: Reading) -> set[str]:
     }
 
 
-def needed(carried: Carried, template: Template | None, reading: Reading) -> str | None:
-    """Return the URL of the database that a runtime would be told; None where nothing names one."""
-    names = [name for _, role, names in behaviour.expected(carried.product, carried.version) if role == "database"
-             for name in sorted(names, key=_first)]  # fmt: skip
-    stated = template.first(*names) if template else None
-    if stated:
-        return stated[1].value
-    told = {one.name: one.text for service in reading.services for one in service.variables if one.text}
-    told |= {name: text for name, text in carried.image.environment if text}
-    return next((told[name] for name in names if told.get(name, "").strip()), None)
-
-
-def _first(name: str) -> tuple[bool, bool, str]:
-    """Sort the product's own names before those that it shares with others."""
-    return not name.startswith("OS_BUSINESS"), not name.startswith("OS_"), name
+def databases(carried: Carried, template: Template | None, reading: Reading) -> list[str]:
+    """Return the URLs of databases that a runtime may be told, wherever they stand."""
+    expected = behaviour.expected(carried.product, carried.version)
+    names = {name for _, role, names in expected if role == "database" for name in names}
+    told = list(template.values(names)) if template else []
+    for service in reading.services:
+        if product_of(service):
+            told += [one.text for one in service.variables if one.name in names and one.text and one.text.strip()]
+    told += [text for name, text in carried.image.environment if name in names and text.strip()]
+    return list(dict.fromkeys(told))

@@ -31,12 +31,30 @@ def checks(services: Sequence[Service], images: Sequence[Delivered], *, complete
             yield check(
                 "service-build", service.name, either(not service.builds), detail, path=service.path, line=service.line
             )
-        if service.image is not None:
-            for aspect, (outcome, text) in _image(service.image, images, complete=complete).items():
+        unknown = service.kind == "compose" and service.complete and not service.builds
+        if service.image is not None or unknown:
+            for aspect, (outcome, text) in _image(service.image or "", images, complete=complete).items():
                 yield check(aspect, service.name, outcome, text, path=at, line=line)
             outcome, text = _pull(service.pull_policy)
             path, line = service.pull_at if service.pull_at[0] else (at, line)
             yield check("service-pull", service.name, outcome, text, path=path, line=line)
+
+
+def ambiguous(images: Sequence[Delivered]) -> Iterator[Check]:
+    """Say of each name whether it stands for one image alone: of two, the one that is loaded last has it."""
+    bearers: dict[tuple[str, str], dict[str, str]] = {}
+    for image in images:
+        for text in image.references:
+            named = image_reference.parse(text)
+            if named and not named.digest:
+                key = (f"{_name(named.name)}:{named.tag or 'latest'}", image.platform)
+                bearers.setdefault(key, {})[image.id] = text
+    for (_, platform), ids in bearers.items():
+        if len(ids) > 1:
+            detail = f"is the name of {len(ids)} different images for {platform}: {', '.join(sorted(ids))}"
+            yield check("image-name", next(iter(ids.values())), "failed", detail)
+    if all(len(ids) == 1 for ids in bearers.values()):
+        yield check("image-name", "images", "passed", "every name stands for one image")
 
 
 def _pull(policy: str | None) -> tuple[Outcome, str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT = "manifest.json"
 TAGS = "repositories"
 _MOST_IMAGES = 1_000
-_CONFIGURATION = re.compile(r"(?:blobs/sha256/)?([0-9a-f]{64})(?:\.json)?\Z")
+_CONFIGURATION = re.compile(r"(?:blobs/sha256/|sha256:)?([0-9a-f]{64})(?:\.json)?\Z")
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 _COMPANION = re.compile(r"[0-9a-f]{64}/(?:VERSION|json)\Z")  # of each layer, for Docker before 1.10
 

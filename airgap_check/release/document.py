@@ -6,6 +6,8 @@ import re
 from typing import NamedTuple
 
 SUFFIXES = (".md", ".markdown", ".txt", ".rst", ".adoc", ".asciidoc", ".org")
+# What people write for people, and no program can be sure to read.
+_SEALED_FORMS = (".pdf", ".docx", ".doc", ".odt", ".rtf", ".html", ".htm", ".xlsx", ".xls", ".ods", ".pptx", ".odp")
 _BARE_NAMES = re.compile(r"(?:readme|checklist|operations?|runbook|database|migrations?|install|upgrade)[a-z_-]*\Z")
 _MARKED = re.compile(r" {0,3}(?:#{1,6}|={1,6}|\*{1,6})[ \t]+(\S.*?)[ \t#=]*\Z")
 _UNDERLINE = re.compile(r" {0,3}(=|-|~|\^)\1{2,}[ \t]*\Z")
@@ -25,6 +27,11 @@ def is_document(name: str) -> bool:
     """Tell whether a file is a document for people, by its name."""
     base = name.rpartition("/")[2].lower()
     return base.endswith(SUFFIXES) or _BARE_NAMES.match(base) is not None
+
+
+def is_unreadable(name: str) -> bool:
+    """Tell whether a file is a document of a form that is not read here, by its name."""
+    return name.lower().endswith(_SEALED_FORMS)
 
 
 def sections(text: str) -> list[Section]:

@@ -10,8 +10,10 @@ from typing import IO, TYPE_CHECKING, cast
 from airgap_check.release.trouble import BrokenError, HostileError
 
 if TYPE_CHECKING:
+    from bz2 import BZ2Decompressor
     from collections.abc import Callable, Iterator
     from concurrent.futures import Executor, Future
+    from lzma import LZMADecompressor
 
 CHUNK = 1 << 20
 _WORTH_A_THREAD = 1 << 16  # bytes; hashing less costs less than handing it over
@@ -22,8 +24,9 @@ _HARMLESS = 1 << 26  # bytes that may come out of however few
 _SIZE_LIMIT = 1 << 36  # bytes that may come out of anything
 _ZSTD_WINDOW = 1 << 27  # bytes; the most that zstd itself takes without being told to
 
-GZIP = b"\x1f\x8b"
-ZSTD = b"\x28\xb5\x2f\xfd"
+_XZ_MEMORY = 1 << 28  # bytes; xz -9 needs a quarter of it
+
+MAGICS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", b"BZh": "bzip2"}
 
 
 class Digest:
@@ -143,8 +146,8 @@ def part(flow: Flow, size: int) -> Callable[[int], bytes]:
 
 
 def packing(head: bytes) -> str:
-    """Return how bytes that begin so are compressed: gzip, zstd, or not at all."""
-    return "gzip" if head.startswith(GZIP) else "zstd" if head.startswith(ZSTD) else ""
+    """Return how bytes that begin so are compressed, which is what docker load understands; nothing if not at all."""
+    return next((how for magic, how in MAGICS.items() if head.startswith(magic)), "")
 
 
 def unpacked(flow: Flow, how: str) -> Callable[[int], bytes]:
@@ -155,7 +158,8 @@ def unpacked(flow: Flow, how: str) -> Callable[[int], bytes]:
     """
     if not how:
         return flow.some
-    pieces = _within_limits(_gunzip(flow) if how == "gzip" else _unzstd(flow), flow)
+    unpack = {"gzip": _gunzip, "zstd": _unzstd, "xz": _unxz, "bzip2": _bunzip2}[how]
+    pieces = _within_limits(unpack(flow), flow)
     return lambda _most: next(pieces, b"")
 
 
@@ -207,3 +211,36 @@ def _unzstd(flow: Flow) -> Iterator[bytes]:
             yield piece
     except zstandard.ZstdError as error:
         raise BrokenError(f"no zstd data: {error}") from error
+
+
+def _unxz(flow: Flow) -> Iterator[bytes]:
+    import lzma
+
+    return _streams(flow, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY), lzma.LZMAError, "xz")
+
+
+def _bunzip2(flow: Flow) -> Iterator[bytes]:
+    import bz2
+
+    return _streams(flow, bz2.BZ2Decompressor, OSError, "bzip2")
+
+
+def _streams(
+    flow: Flow, begin: Callable[[], LZMADecompressor | BZ2Decompressor], error: type[Exception], how: str
+) -> Iterator[bytes]:
+    """Unpack one stream after the other."""
+    while piece := flow.some(CHUNK):
+        engine = begin()
+        while not engine.eof:
+            try:
+                out = engine.decompress(piece, CHUNK)
+            except (error, EOFError) as problem:
+                raise BrokenError(f"no {how} data: {problem}") from problem
+            if out:
+                yield out
+            piece = b""
+            if engine.needs_input and not engine.eof:
+                piece = flow.some(CHUNK)
+                if not piece:
+                    raise BrokenError(f"the {how} data is cut off")
+        flow.give_back(len(engine.unused_data))

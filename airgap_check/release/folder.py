@@ -46,7 +46,13 @@ class Folder:
             self._list(descriptor, "", _DEEPEST)
         finally:
             os.close(descriptor)
-        self.files = {name: member for name, member in self.members.items() if member.kind == "file"}
+        self._regular = {name: member for name, member in self.members.items() if member.kind == "file"}
+        links = {name: self.led_to(member) for name, member in self.members.items() if member.kind == "link"}
+        self._led = {name: target for name, target in links.items() if target}
+        # whoever opens a link inside by its name gets a file: so do we
+        self.files = self._regular | {
+            name: Member(name, "file", self._regular[target].size) for name, target in self._led.items()
+        }
 
     def _list(self, descriptor: int, inside: str, depth: int) -> None:
         try:
@@ -85,11 +91,11 @@ class Folder:
     def led_to(self, member: Member) -> str | None:
         """Name the file of this folder that a link leads to, by its words alone; None when it leads anywhere else."""
         inside = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.target))
-        return inside if inside in self.files and not member.target.startswith("/") else None
+        return inside if inside in self._regular and not member.target.startswith("/") else None
 
     def open(self, name: str) -> int:
-        """Open a file for reading, a folder at a time and following no link. Raises OSError."""
-        *folders, last = name.split("/")
+        """Open a file for reading, a folder at a time, following no link but one to a file in here. Raises OSError."""
+        *folders, last = self._led.get(name, name).split("/")
         here = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for folder in folders:

@@ -25,7 +25,7 @@ _FEWEST_WORDS = 5
 
 def is_database_guide(name: str, text: str) -> bool:
     """Tell whether a file guides through the database's side of an installation."""
-    base = name.rpartition("/")[2].lower()
+    base = _base(name)
     if base.endswith(".sql"):
         return _STATEMENT.search(text) is not None
     if not is_document(name):
@@ -33,6 +33,15 @@ def is_database_guide(name: str, text: str) -> bool:
     if _NAME.search(base) and _ABOUT.search(text) and _says(text):
         return True
     return any(_TITLE.match(one.title) and _says(one.body) for one in sections(text))
+
+
+def is_called(name: str) -> bool:
+    """Tell whether a file of any kind, be it one that cannot be read here, is called after the database."""
+    return _NAME.search(_base(name)) is not None
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2].lower()
 
 
 def _says(text: str) -> bool:

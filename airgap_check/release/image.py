@@ -26,38 +26,44 @@ if TYPE_CHECKING:
 
 __all__ = ["Delivered", "Examined", "Form", "Packaged", "Trouble", "examine", "recognise"]
 
-_LOOK = 1 << 20  # bytes of a file that are looked at to recognise it
-_OCI_MEMBER = re.compile(r"(?:blobs|blobs/sha(?:256|512)(?:/.*)?|index\.json|oci-layout)\Z")
-_DOCKER_MEMBER = re.compile(r"[0-9a-f]{64}(?:\.tar|\.json|/.*)?\Z|(?:manifest\.json|repositories)\Z")
+_OCI_MEMBER = re.compile(r"(?:blobs|blobs/sha(?:256|512)(?:/.*)?|oci-layout)\Z")
+_DOCKER_MEMBER = re.compile(r"(?:sha256:)?[0-9a-f]{64}(?:\.tar|\.json|\.tar\.gz|/.*)?\Z")
 _ALWAYS = (
     "image-blob", "image-missing-blob", "image-diff-id", "image-unreferenced", "image-platform", "image-reference",
     "image-malformed", "image-foreign-layer", "image-digest-unprovable", "hostile-archive",
 )  # fmt: skip
 
 
-def recognise(path: str) -> Form | None:
-    """Return the likely form of a file or folder by its first names, or None where it holds no image.
+def recognise(path: str, deadline: float | None = None) -> Form | None:
+    """Return the likely form of a file or folder by the first name that speaks for one, or None where none does.
 
-    An archive of Docker 25 begins like any OCI archive; only `examine`, which sees it all, tells them apart.
+    An archive of Docker 25 begins like any OCI archive; only `examine`, which sees it all, tells them apart. What is
+    hostile, or compressed in a way that we cannot read, or too long for the time, may be one, and is for it to tell.
     """
     if os.path.isdir(path):
         return "oci-layout" if all(os.path.lexists(os.path.join(path, name)) for name in (oci.MARK, oci.ROOT)) else None
     try:
         with open(path, "rb", buffering=0, opener=open_regular) as file:
-            return next(_forms(file.read(_LOOK)), None)
-    except (OSError, BrokenError, HostileError, ImportError):
+            return next(_forms(Flow(lambda most: file.read(most) or b""), Ledger(deadline)), None)
+    except (OSError, BrokenError):
         return None
+    except (HostileError, ImportError, ExpiredError):
+        return "oci-archive"
 
 
-def _forms(head: bytes) -> Iterator[Form]:
-    """Yield what the names at the beginning of a file speak for."""
-    pieces = iter([head])
-    stored = Flow(lambda _most: next(pieces, b""))
-    for member in archive.members(Flow(unpacked(stored, packing(head))), marked=False):
+def _forms(stored: Flow, ledger: Ledger) -> Iterator[Form]:
+    """Yield what the names in a file speak for."""
+    content = Flow(unpacked(stored, packing(stored.peek(archive.BLOCK))))
+    if not content.peek(archive.BLOCK).strip(b"\0"):
+        return  # zeros: the image of a disk, if anything
+    for member in archive.members(content, marked=False):
+        ledger.check_time()
         name = clean(member.name)
         if _OCI_MEMBER.match(name):
             yield "oci-archive"
-        if _DOCKER_MEMBER.match(name):
+        # a web application has a manifest.json too, but that is no list
+        listed = name == docker_archive.ROOT and content.peek(archive.BLOCK).lstrip().startswith(b"[")
+        if listed or _DOCKER_MEMBER.match(name):
             yield "docker-archive"
 
 

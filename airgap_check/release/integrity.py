@@ -76,6 +76,9 @@ def checked(folder: Folder, key: PublicKey | None, deadline: float | None) -> tu
         found = [check("checksums-present", checksums.NAME, "failed", detail)]
         if key is not None:
             found.append(check("signature-present", checksums.SIGNATURE, "failed", "nothing is signed"))
+        elif checksums.SIGNATURE in folder.files:
+            detail = f"was signed, as {checksums.SIGNATURE} shows, and is not here"
+            found.append(check("listed-file", checksums.NAME, "failed", detail))
         return found, []
     failures: list[str] = []
     content = _content(folder, name, checksums.LIMIT, failures)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.objectos import artifact
 from airgap_check.release import checklist, checksums, guidance, image, template
+from airgap_check.release.document import is_unreadable
+from airgap_check.release.flow import packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,15 +22,16 @@ if TYPE_CHECKING:
     from airgap_check.release.folder import Folder
 
 _ARCHIVE_NAME = re.compile(
-    r".*\.(?:tar|oci|ociarchive|docker)(?:\.(?:gz|zst|zstd))?\Z|.*\.(?:tgz|tzst)\Z", re.IGNORECASE
+    r".*\.(?:tar|oci|ociarchive|docker)(?:\.\w{1,4})?\Z|.*\.(?:tgz|tzst|txz|tbz2?)\Z", re.IGNORECASE
 )
-_MAGICS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 _LAYOUT = re.compile(r"oci-layout\Z|index\.json\Z|manifest\.json\Z|repositories\Z|blobs(?:/|\Z)")
 _ARTIFACT_NAME = re.compile(r"(?:.*[._-])?objectstack\.json\Z", re.IGNORECASE)
 _DEPLOYMENT = re.compile(
     r".*\.ya?ml\Z|.*\.(?:service|container|network|pod|kube|volume)\Z|(?:Docker|Container)file(?:[._-].+)?\Z"
 )
 _TEXT_LIMIT = 1 << 20
+_OBJECT = re.compile(r'"apiVersion"\s*:')
+_PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,2}PRIVATE KEY-----\s+(?:[A-Za-z-]+: .*\s+)*[A-Za-z0-9+/]{40}")
 
 
 class Items(NamedTuple):
@@ -40,13 +43,15 @@ class Items(NamedTuple):
     templates: dict[str, str]
     checklists: dict[str, str]
     deployment: tuple[str, ...]
+    private_keys: tuple[str, ...]
+    unreadable: tuple[str, ...]
 
 
-def find(folder: Folder) -> Items:
+def find(folder: Folder, deadline: float | None = None) -> Items:
     """Look at every file once; what cannot be read is noted in the folder."""
     layouts = _layouts(folder)
     rest = [name for name in sorted(folder.files) if not _in_layout(name, layouts)]
-    archives = [name for name in rest if _is_archive(folder, name)]
+    archives = [name for name in rest if _is_archive(folder, name, deadline)]
     rest = [name for name in rest if name not in set(archives)]
     documents = {name: text for name in rest if _is_short(folder, name) and (text := folder.text(name)) is not None}
     scans = dict(_artifacts(folder, rest))
@@ -58,7 +63,9 @@ def find(folder: Folder) -> Items:
         guides=tuple(name for name, text in documents.items() if guidance.is_database_guide(name, text)),
         templates=templates,
         checklists=checklists,
-        deployment=tuple(name for name in rest if _DEPLOYMENT.match(posixpath.basename(name))),
+        deployment=tuple(name for name in rest if name not in scans and _is_deployment(folder, name)),
+        private_keys=tuple(name for name, text in documents.items() if _PRIVATE_KEY.search(text)),
+        unreadable=tuple(name for name in rest if is_unreadable(name)),
     )
 
 
@@ -83,10 +90,19 @@ def _in_layout(name: str, layouts: list[str]) -> bool:
     return any(name.startswith(prefix) and _LAYOUT.match(name.removeprefix(prefix)) for prefix in prefixes)
 
 
-def _is_archive(folder: Folder, name: str) -> bool:
+def _is_archive(folder: Folder, name: str, deadline: float | None) -> bool:
+    if folder.members[name].kind == "link":  # what it leads to is looked at under its own name
+        return False
     head = folder.head(name)
-    like = head[257:262] == b"ustar" or head.startswith(_MAGICS) or _ARCHIVE_NAME.match(name)
-    return bool(like) and image.recognise(folder.at(name)) is not None
+    like = head[257:262] == b"ustar" or packing(head) or _ARCHIVE_NAME.match(name)
+    return bool(like) and image.recognise(folder.at(name), deadline) is not None
+
+
+def _is_deployment(folder: Folder, name: str) -> bool:
+    """Tell whether a file may say what is deployed: by its name, or as JSON by what manifests of Kubernetes hold."""
+    if not name.lower().endswith(".json"):
+        return _DEPLOYMENT.match(posixpath.basename(name)) is not None
+    return _OBJECT.search(folder.text(name) or "") is not None
 
 
 def _artifacts(folder: Folder, names: list[str]) -> Iterator[tuple[str, Scan]]:
@@ -104,7 +120,7 @@ def _artifacts(folder: Folder, names: list[str]) -> Iterator[tuple[str, Scan]]:
             scan = artifact.scan(descriptor)
         finally:
             os.close(descriptor)
-        if called or (scan.state == "intact" and scan.protocol):
+        if called or (scan.state == "intact" and (scan.protocol or scan.name)):
             yield name, scan
 
 
@@ -117,7 +133,10 @@ def _templates(documents: dict[str, str]) -> dict[str, str]:
 
 
 def _checklists(documents: dict[str, str]) -> dict[str, str]:
-    """Return what is called a checklist and says something; without one, what reads like one."""
+    """Return what is called a checklist and says something, and what reads like one."""
     documents = {name: text for name, text in documents.items() if name not in checksums.NAMES}
-    named = {name: text for name, text in documents.items() if checklist.is_named(name) and text.strip()}
-    return named or {name: text for name, text in documents.items() if checklist.is_checklist(name, text)}
+    return {
+        name: text
+        for name, text in documents.items()
+        if (checklist.is_named(name) and text.strip()) or checklist.is_checklist(name, text)
+    }

@@ -14,12 +14,12 @@ from airgap_check.release.remark import check
 from airgap_check.release.template import CLOUD_URL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airgap_check.asset import Check, Outcome
     from airgap_check.deployment import Reading
     from airgap_check.release.runtime import Carried
-    from airgap_check.release.template import Template
+    from airgap_check.release.template import Assigned, Template
 
 Meaning = Literal["public", "offline", "unknown"]
 _SHOWN = 100  # characters of a value
@@ -54,22 +54,40 @@ def of_image(carried: Carried) -> Check:
     return check("image-public-by-default", carried.subject, outcome, detail, path=carried.path, pointer=CLOUD_URL)
 
 
-def of_template(template: Template, means: Meaning) -> Iterator[Check]:
-    """Say what the template makes of the control plane, under both readings."""
-    assigned = template.variables.get(CLOUD_URL)
-    text = assigned.value if assigned else None
-    path = assigned.path if assigned else template.paths[0]
-    yield from _both("template-cloud-url", path, text, means, assigned.line if assigned else None)
+def of_template(template: Template, means: Meaning, reading: Reading) -> Iterator[Check]:
+    """Say what each template that would start a runtime makes of the control plane, under both readings.
+
+    One beside it that holds something else need not set the variable.
+    """
+    files = {path: variables for path, variables in template.files.items() if CLOUD_URL in variables}
+    files |= {path: variables for path, variables in template.files.items() if _starts(variables)}
+    composed = any(service.kind == "compose" for service in reading.services)
+    for path, variables in (files or dict(list(template.files.items())[:1])).items():
+        one = variables.get(CLOUD_URL)
+        if one and one.is_quoted and not composed and settings.posture(CLOUD_URL, one.value) == "disabled":
+            detail = f"{_says(one.value)} in quotes, which docker run --env-file would keep, and then it is an address"
+            for reading_ in ("off", "unset"):
+                yield check(f"template-cloud-url-{reading_}", CLOUD_URL, "unknown", detail, path=path, line=one.line)
+            continue
+        text, line = (one.value, one.line) if one else (None, None)
+        yield from _both("template-cloud-url", path, text, means, line)
 
 
-def of_deployment(reading: Reading, template: Template | None, means: Meaning) -> Iterator[Check]:
+def _starts(variables: Mapping[str, Assigned]) -> bool:
+    """Tell whether variables are enough to start a runtime: they name an artifact and a database."""
+    roles = {known.role for name in variables if (known := settings.variable(name))}
+    return {"artifact", "database"} <= roles
+
+
+def of_deployment(reading: Reading, template: Template, means: Meaning) -> Iterator[Check]:
     """Say it of each service whose file sets the variable itself; what the template fills in is judged there."""
-    filled = CLOUD_URL in reading.variables and template is not None and CLOUD_URL in template.variables
+    filled = {variables[CLOUD_URL].value for variables in template.files.values() if CLOUD_URL in variables}
     for service in reading.services:
         for variable in service.variables:
-            if variable.name != CLOUD_URL or variable.text is None or (filled and not variable.text.strip()):
+            if variable.name != CLOUD_URL or variable.text is None:
                 continue
-            yield from _both("deployment-cloud-url", variable.path, variable.text, means, variable.line)
+            if variable.inline or variable.text not in filled:
+                yield from _both("deployment-cloud-url", variable.path, variable.text, means, variable.line)
 
 
 def _both(aspect: str, path: str, text: str | None, means: Meaning, line: int | None) -> Iterator[Check]:

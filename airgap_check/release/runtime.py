@@ -65,14 +65,15 @@ def find(path: str, images: Iterable[Delivered]) -> list[Carried]:
         closed = [one for one in image.packages if one.name == _CLOSED[0] or one.name.startswith(_CLOSED[1])]
         if not open_ and not closed:
             continue
-        core = open_[0].version if open_ else None
         subject = image.references[0] if image.references else image.id
         called = any("objectos" in reference.rpartition("/")[2] for reference in image.references)
-        if closed:
-            found.append(Carried(subject, path, image, product.OBJECTOS, closed[0].version, core))
-        else:
-            known = product.UNKNOWN if called else product.OBJECTSTACK
-            found.append(Carried(subject, path, image, known, core, core))
+        # nobody can tell from outside which of two is started, so that each is judged
+        for core in dict.fromkeys(one.version for one in open_) or [None]:
+            versions = dict.fromkeys(one.version for one in closed)
+            found += [Carried(subject, path, image, product.OBJECTOS, version, core) for version in versions]
+            if not closed:
+                known = product.UNKNOWN if called else product.OBJECTSTACK
+                found.append(Carried(subject, path, image, known, core, core))
     return found
 
 

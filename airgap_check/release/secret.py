@@ -21,11 +21,17 @@ _SWITCH = re.compile(r"(?:\d{1,5}[smhd]?|true|false|yes|no|on|off|none|null|enab
 _OPEN = re.compile(r"GPG_KEYS?\Z|.*(?:PUBLIC_KEY|KEY_ID|_SHA256|_SHA512|FINGERPRINT)\Z|KEYRING.*", re.IGNORECASE)
 
 
+# Who logs in, without a password: a database asks for it elsewhere. Behind https a name alone may be a token.
+_USER = re.compile(r"(?<=://)[^/@:\s]+@")
+
+
 def is_real(name: str, text: str) -> bool:
     """Tell whether a variable holds a secret that would work, by what a report would have to hide of it."""
     if _OPEN.match(name):
         return False
-    return any(not _is_placeholder(piece) for piece in _hidden(name, text.strip()))
+    if not text.lstrip().lower().startswith("http"):
+        text = _USER.sub("", text, count=1)
+    return any(not is_placeholder(piece) for piece in _hidden(name, text.strip()))
 
 
 def _hidden(name: str, text: str) -> list[str]:
@@ -38,7 +44,7 @@ def _hidden(name: str, text: str) -> list[str]:
     return [piece for piece in found.groups() if piece] if found else [text]
 
 
-def _is_placeholder(text: str) -> bool:
+def is_placeholder(text: str) -> bool:
     """Tell whether a text stands for a secret to come."""
     bare = text.strip(" \"'`")
     if not bare or _SAME.match(bare) or _SWITCH.match(bare) or bare.lower() in _STOCK_WORDS:

@@ -41,7 +41,7 @@ class Ledger:
     def __init__(self, deadline: float | None = None) -> None:
         """Keep the deadline, in the seconds of the monotonic clock."""
         self._troubles: dict[Trouble, None] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: dict[tuple[str, Outcome], int] = {}
         self._deadline = deadline
         self.incomplete = ""
 
@@ -50,8 +50,8 @@ class Ledger:
         trouble = Trouble(aspect, outcome, shown(subject), shown(detail))
         if trouble in self._troubles:
             return
-        self._counts[aspect] = self._counts.get(aspect, 0) + 1
-        if self._counts[aspect] <= _MOST_OF_AN_ASPECT:
+        count = self._counts[aspect, outcome] = self._counts.get((aspect, outcome), 0) + 1
+        if count <= _MOST_OF_AN_ASPECT:
             self._troubles[trouble] = None
 
     def fail(self, aspect: str, subject: str, detail: str) -> None:
@@ -73,11 +73,10 @@ class Ledger:
 
     def troubles(self) -> tuple[Trouble, ...]:
         """Return all of them, in the order in which they were found."""
-        more = {aspect: count - _MOST_OF_AN_ASPECT for aspect, count in self._counts.items()}
         told = [
-            Trouble(aspect, "failed", "others", f"and {count:,} more of the kind")
-            for aspect, count in more.items()
-            if count > 0
+            Trouble(aspect, outcome, "others", f"and {count - _MOST_OF_AN_ASPECT:,} more of the kind")
+            for (aspect, outcome), count in self._counts.items()
+            if count > _MOST_OF_AN_ASPECT
         ]
         return (*self._troubles, *told)
 

@@ -26,6 +26,8 @@ def for_finding(record: Mapping[str, Any]) -> str | None:
     remote = record.get("remote") or {}
     if remote.get("scope") in {"public", "metadata"} or record.get("direction") == "inbound":
         return None
+    if record.get("kind") == "probe":
+        return None  # an entry approves it already, or it is a canary
     if remote.get("address") and remote.get("scope") not in {"unspecified", "unknown"}:
         return policy_line(record, remote["address"], remote.get("port"))
     if remote.get("name"):

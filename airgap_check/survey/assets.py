@@ -136,12 +136,14 @@ class Assets:
     def openings(self) -> Iterator[View]:
         """Yield what network policies let pass; what a selector chooses is inside the cluster, for its own to judge."""
         for record in self._inspection.of("deployment").of(Opening):
-            allowed: Allowed = "yes"
+            # No allowlist holds a whole cluster: its proxies and gateways are in it.
+            allowed: Allowed = "no" if record.everybody and not record.ports else "yes"
             if record.network is not None:
                 spans = [span for text in record.ports if (span := port_range(text))]
                 allowed = self._allowlist.opening(ip_network(record.network), spans, record.protocol).allowed
             ports = ", ".join(record.ports) or "every port"
-            target = f"{record.network or record.peer or '?'} ({ports}/{record.protocol})"
+            protocol = "" if record.protocol == "any" else f"/{record.protocol}"
+            target = f"{record.network or record.peer or '?'} ({ports}{protocol})"
             where = where_in_file(record.path, record.line)
             yield OpeningView(policy=self._terms, record=record, where=where, target=target, allowed=allowed)
 

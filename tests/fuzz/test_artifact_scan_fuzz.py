@@ -69,6 +69,22 @@ def test_how_a_text_is_cut_changes_neither_state_nor_hosts(value: dict[str, Any]
         }
 
 
+_FEW = st.lists(st.dictionaries(_KEYS, _VALUES, max_size=4), min_size=1, max_size=3)
+
+
+@given(_SECTIONS, _FEW, st.sampled_from(["u:p@", "no secret"]), st.sampled_from([64, 1 << 16]))
+def test_what_is_left_out_while_decoding_would_have_said_nothing(
+    section: str, few: list[dict[str, Any]], removed: str, together: int
+) -> None:
+    # Without the secret, nothing in it has to be looked at as a whole.
+    artifact = json.loads(json.dumps({"manifest": {}, section: few * 100}).replace(removed, ""))
+    with patch.object(piece, "_SIZE", 4096), patch.object(piece, "_TOGETHER", together):
+        read = _scan(json.dumps(artifact).encode())
+    walked = [one for one in walk(artifact, "$") if isinstance(one, Found)]
+    assert read.found == tuple(walked[: len(read.found)])
+    assert len(read.found) == min(len(walked), 1000)
+
+
 @given(_VALUES)
 def test_any_decoded_value_is_walked_and_what_it_shows_is_printable(value: Any) -> None:
     for one in walk(value, "$"):

@@ -29,7 +29,7 @@ def test_any_block_gives_variables(block: bytes) -> None:
 def test_any_command_line_is_survived(argv: list[str]) -> None:
     command_line.exposed(argv)
     product.script(argv)
-    product.carries(argv)
+    product.is_runner(argv)
     product.flags(argv)
     called = product.invocation(argv)
     if called:

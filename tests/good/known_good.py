@@ -43,6 +43,7 @@ from tests import building
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airgap_check.collectors.process_environment import Seen
     from airgap_check.evidence import AnyRecord
     from airgap_check.inspection import Inspection
     from airgap_check.policy import Policy
@@ -195,8 +196,8 @@ class _Machine:
         }
         return files[name].encode()
 
-    def _identity(self, pid: int, *_: object) -> tuple[str, str]:
-        started = self._host.started[self._by_pid[pid].name]
+    def _identity(self, seen: Seen, *_: object, **__: object) -> tuple[str, str]:
+        started = self._host.started[self._by_pid[seen.pid].name]
         return started.product, started.version
 
     def _describe(self, pid: int) -> Process | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ allow: [{name: db, role: database, cidr: 10.20.0.0/28, ports: [5432]}]
 runtime: {cloud_url: must-be-off}
 """
 NO_CLI = tuple(entry for entry in images.UPPER if "cli" not in entry[0])
+DECOY = (
+    ("app/node_modules/@objectstack/cli/package.json", images.package("@objectstack/cli", "16.0.0")),
+    *images.UPPER,
+)
 NO_DRIVER = (*(entry for entry in images.UPPER if "/pg/" not in entry[0]), (f"{images.MODULES}/.wh.pg", b""))
 
 
@@ -39,6 +44,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "secret": {"environment": ("OS_CLOUD_URL=off", "AUTH_SECRET=9f8a7c6b5d4e3f2a1b0c")},
         "no-driver": {"entries": NO_DRIVER},
         "legacy": {"form": "docker-archive"},
+        "decoy": {"entries": DECOY},
     }
     for name, options in variants.items():
         bundles.image(folder, **options).rename(folder / f"{name}.tar")
@@ -138,6 +144,51 @@ def module(bundle: Bundle) -> None:
     bundle.write("objectstack-runtime.0123456789abcdef.mjs", "export default {}\n")
 
 
+OTHER = "evil.example/other:1.0"
+SECRET = "9f8a7c6b5d4e3f2a1b0c"
+MANIFEST = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "p"},
+    "spec": {"containers": [{"name": "c", "image": OTHER}]},
+}
+
+
+def in_compose(lines: str) -> Callable[[Bundle], None]:
+    return added("compose.yaml", f"{COMPOSE}{lines}")
+
+
+def many_services(bundle: Bundle) -> None:
+    same = "".join(f"  s{number}:\n    image: {REFERENCE}\n" for number in range(250))
+    bundle.write("compose.yaml", f"{COMPOSE}{same}  last:\n    image: {OTHER}\n")
+
+
+def blank_beside(bundle: Bundle) -> None:
+    bundle.change("compose.yaml", "    ports", '    environment: {OS_CLOUD_URL: "${OS_CLOUD_URL}"}\n    ports')
+    text = (bundle.folder / "compose.yaml").read_text()
+    bundle.write("compose.yaml", f'{text}  b:\n    image: {REFERENCE}\n    environment: {{OS_CLOUD_URL: ""}}\n')
+
+
+def image_of_template(bundle: Bundle) -> None:
+    bundle.change("compose.yaml", REFERENCE, "${IMAGE}")
+    bundle.write(".env.example", f"{TEMPLATE}IMAGE={OTHER}\n")
+
+
+def through_a_link(bundle: Bundle) -> None:
+    bundle.write("settings.bin", TEMPLATE.replace("URL=off", "URL=https://c.example"))
+    (bundle.folder / "production.env").symlink_to("settings.bin")
+
+
+def second_image(bundle: Bundle) -> None:
+    layout = images.Layout()
+    layout.index(layout.image([(images.tar((("bin/x", b"x"),)), "+gzip")], **images.named(REFERENCE)))
+    bundle.write("second.tar.xz", lzma.compress(layout.archive()))
+
+
+def key_inside(bundle: Bundle) -> None:
+    bundle.write("maker.pem", bundle.key.read_bytes())
+
+
 def in_template(line: str) -> Callable[[Bundle], None]:
     return template(TEMPLATE, TEMPLATE + line + "\n")
 
@@ -192,6 +243,21 @@ BEFORE_SEALING: dict[str, tuple[Callable[[Bundle], None], str]] = {
     "blank by default": (image("blank"), "bundle.image-public-by-default"),
     "a secret in the image": (image("secret"), "bundle.image-secret"),
     "no driver": (image("no-driver"), "bundle.database-driver"),
+    "another runtime beside": (image("decoy"), "bundle.runtime-version"),
+    "a second image of the name, packed by xz": (second_image, "bundle.image-ambiguous"),
+    "a service behind 250 others": (many_services, "bundle.image-not-delivered"),
+    "a manifest as JSON": (added("pod.json", json.dumps(MANIFEST)), "bundle.image-not-delivered"),
+    "an image that the template names": (image_of_template, "bundle.image-not-delivered"),
+    "a second template": (added("a.env.example", "OS_CLOUD_URL=\n"), "bundle.template-cloud-url"),
+    "a template through a link": (through_a_link, "bundle.template-cloud-url"),
+    "a service that is told nothing beside one that is": (blank_beside, "bundle.deployment-cloud-url"),
+    "a secret that a later line hides": (template("AUTH_", f"AUTH_SECRET={SECRET}\nAUTH_"), "bundle.template-secret"),
+    "a secret in a comment": (in_template(f"# AUTH_SECRET={SECRET}"), "bundle.template-secret"),
+    "a secret in compose": (in_compose(f"    environment: {{AUTH_SECRET: {SECRET}}}\n"), "bundle.deployment-secret"),
+    "a database that compose names": (
+        in_compose("    environment: {OS_DATABASE_URL: mysql://o@db/o}\n"), "bundle.database-driver"
+    ),
+    "a private key": (key_inside, "bundle.private-key"),
 }  # fmt: skip
 
 
@@ -253,6 +319,13 @@ def test_a_bundle_that_was_changed_on_the_way_fails(bundle: Bundle, name: str) -
 def test_somebody_elses_key_does_not_verify_it(bundle: Bundle, ground: Path) -> None:
     bundle.seal()
     assert failed(report(bundle, "--key", str(ground / "stranger.pub"))) == {"bundle.signature-invalid"}
+
+
+def test_a_signature_over_nothing_shows_that_the_list_was_taken_out(bundle: Bundle) -> None:
+    bundle.seal()
+    remove("SHA256SUMS")(bundle)
+    result = report(bundle)
+    assert (result["exit_code"], "bundle.listed-file-missing" in failed(result)) == (1, True)
 
 
 def test_a_signature_that_nobody_verified_is_said_and_does_not_fail(bundle: Bundle) -> None:
@@ -318,6 +391,55 @@ def test_a_key_that_others_can_read_seals_nothing(bundle: Bundle, tmp_path: Path
     key.chmod(0o640)
     assert run("bundle", str(bundle.folder), "--seal", str(key))[0] == 2
     assert not (bundle.folder / "SHA256SUMS").exists()
+
+
+def test_a_key_that_lies_in_the_bundle_seals_nothing(bundle: Bundle) -> None:
+    key_inside(bundle)
+    (bundle.folder / "maker.pem").chmod(0o600)
+    assert run("bundle", str(bundle.folder), "--seal", str(bundle.folder / "maker.pem"))[0] == 2
+    assert not (bundle.folder / "SHA256SUMS").exists()
+
+
+def test_the_template_fills_in_the_compose_file(bundle: Bundle) -> None:
+    name, _, tag = REFERENCE.rpartition(":")
+    bundle.change("compose.yaml", REFERENCE, name + ":${TAG:-latest}")
+    in_template(f"TAG={tag}")(bundle)
+    bundle.seal()
+    result = report(bundle, "--key", str(bundle.public))
+    assert (result["exit_code"], failed(result)) == (0, set())
+
+
+def test_a_service_that_is_public_whoever_asks_needs_somebody_who_approved_it(bundle: Bundle) -> None:
+    in_template("OS_EMAIL_PROVIDER=resend\nOS_OBS_EXPORTER=otlp\nOS_OTLP_ENDPOINT=https://1.1.1.1/v1")(bundle)
+    bundle.seal()
+    result = report(bundle, "--key", str(bundle.public))
+    assert (result["exit_code"], undecided(result)) == (4, {"endpoint.in-bundle"})
+    assert ".env.example:6 OS_EMAIL_PROVIDER names api.resend.com:443" in str(result["reasons"])
+
+
+@pytest.mark.parametrize(("compose", "code"), [(True, 0), (False, 4)])
+def test_off_in_quotes_is_off_for_who_takes_them_away(bundle: Bundle, compose: bool, code: int) -> None:  # noqa: FBT001
+    bundle.change(".env.example", "URL=off", 'URL="off"')
+    if not compose:
+        remove("compose.yaml")(bundle)
+    bundle.seal()
+    assert report(bundle, "--key", str(bundle.public))["exit_code"] == code
+
+
+def test_a_checklist_that_cannot_be_read_is_not_missing_but_undecided(bundle: Bundle) -> None:
+    remove("CHECKLIST.md")(bundle)
+    bundle.write("Operations-Checklist.pdf", b"%PDF-1.7\0")
+    bundle.seal()
+    result = report(bundle, "--key", str(bundle.public))
+    assert (result["exit_code"], undecided(result)) == (4, {"bundle.missing-checklist"})
+
+
+def test_an_application_under_another_name_is_searched_too(bundle: Bundle) -> None:
+    content = json.loads(bundles.ARTIFACT.read_text())
+    del content["manifest"]["engines"]
+    bundle.write("app.json", json.dumps(content | {"webhooks": WEBHOOK}))
+    bundle.seal()
+    assert "endpoint.in-bundle" in undecided(report(bundle, "--key", str(bundle.public)))
 
 
 def test_a_bundle_with_a_link_out_is_not_sealed(bundle: Bundle) -> None:

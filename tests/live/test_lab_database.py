@@ -13,6 +13,7 @@ from tests.live import runtime
 from tests.live.lab import DATABASE, Lab, checker_environment
 from tests.live.lab_host import CHECKOUT, PYTHON
 from tests.live.site import UNIT
+from tests.unit.probes.minting import mint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,6 +144,47 @@ def test_the_rows_of_a_postgresql_are_read_and_nothing_else_is_done(lab: Lab) ->
     assert told["status"] == "partial"
     assert "sys_http_delivery is no ordinary table" in told["reason"]
     assert runtime.PASSWORD not in json.dumps(told)
+
+
+def test_a_password_and_a_certificate_are_taken_from_the_settings_of_the_runtime(lab: Lab, tmp_path: Path) -> None:
+    """The runtime's tables lie in a schema that only the options of its URL name."""
+    lab.assign(DATABASE)
+    runtime.serve_postgresql(lab.far)
+    data = "/run/lab/postgresql/data"
+    authority = mint("authority", authority=True)
+    certificate, key = mint("database", authority, hosts=[DATABASE]).write(tmp_path)
+    for path in (certificate, key):
+        lab.far.write(f"{data}/{path.name}", path.read_text())
+    lab.far.check(["chmod", "600", f"{data}/server.key"])
+    lab.far.check(["chown", "postgres:", f"{data}/server.crt", f"{data}/server.key"])
+    lab.far.write(f"{data}/pg_hba.conf", "local all all trust\nhostssl all all 0.0.0.0/0 scram-sha-256\n")
+    tables = (
+        f"create schema crm; set search_path = crm; {_TABLES} alter role objectos nosuperuser password 'p@ss w0rd';"
+    )
+    superuser = ["psql", "-q", "-v", "ON_ERROR_STOP=1", "-h", "/run/postgresql", "-U", "postgres", "objectos"]
+    lab.far.check(superuser, stdin=f"{tables} grant usage on schema crm to objectos;"
+                  "grant select on all tables in schema crm to objectos;"
+                  "alter system set ssl = on;\nselect pg_reload_conf();")  # fmt: skip
+    lab.near.write(f"{FOLDER}/ca.pem", authority.pem.decode())
+    lab.near.write(f"{FOLDER}/other.pem", mint("other", authority=True).pem.decode())
+    server = lab.near.run(["sleep", "600"])
+
+    def with_password(password: str, query: str) -> dict[str, Any]:
+        return collect(lab, server.pid, f"postgres://objectos:{password}@{DATABASE}/objectos?{query}", DATABASE)
+
+    verified = f"sslmode=verify-full&sslrootcert={FOLDER}/ca.pem"
+    told = with_password("p%40ss%20w0rd", f"{verified}&options=-c%20search_path%3Dcrm")
+    assert ("sys_webhook", "hooks.partner.example", "server-event") in references(told), told["reason"]
+    elsewhere = with_password("p%40ss%20w0rd", verified)
+    assert elsewhere["status"] == "partial"
+    assert "none of the tables that a runtime makes" in elsewhere["reason"]
+    refused = with_password("guessed-wrong", verified)
+    assert (refused["status"], references(refused)) == ("partial", [])
+    assert "FATAL" in refused["reason"]
+    assert "guessed-wrong" not in json.dumps(refused)
+    for query in (f"sslmode=verify-full&sslrootcert={FOLDER}/other.pem", "sslmode=disable"):
+        unread = with_password("p%40ss%20w0rd", query)
+        assert (unread["status"], references(unread)) == ("partial", [])
 
 
 def test_a_server_that_is_not_approved_is_not_dialled(lab: Lab) -> None:

@@ -81,12 +81,12 @@ def test_a_compose_file_that_opens_the_gap_is_found_line_by_line(site: Lab) -> N
     assert found(audit, "environment.cloud-url-set") == [("compose.yaml", 8)]
     assert found(audit, "environment.endpoint-not-allowlisted") == [("compose.yaml", 10)]
     assert found(audit, "deployment.image-floating") == [("compose.yaml", 3)]
-    assert found(audit, "deployment.network-not-isolated") == [("compose.yaml", 5)]
+    assert found(audit, "deployment.network-not-internal") == [("compose.yaml", 5)]
     assert found(audit, "deployment.privileged-or-host-network") == [("compose.yaml", 6)]
     assert found(audit, "deployment.artifact-mount-writable") == [("compose.yaml", 11)]
     assert serious(audit) == {
         "environment.cloud-url-set", "environment.endpoint-not-allowlisted", "deployment.image-floating",
-        "deployment.network-not-isolated", "deployment.privileged-or-host-network",
+        "deployment.privileged-or-host-network", "deployment.network-not-internal",
         "deployment.artifact-mount-writable",
     }  # fmt: skip
 
@@ -96,7 +96,56 @@ def test_a_cluster_without_default_deny_and_one_that_lets_out_more_than_the_allo
     assert serious(audit) == {"deployment.network-not-isolated"}
     audit = audited(site, k8s__yaml=CLUSTER.replace("10.20.0.5/32", "10.20.0.0/16"))
     assert serious(audit) == {"deployment.network-policy-too-wide"}
-    assert found(audit, "deployment.network-policy-too-wide") == [("k8s.yaml", 22)]
+    assert found(audit, "deployment.network-policy-too-wide") == [("k8s.yaml", 21)]
+
+
+MORE = """\
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: more, namespace: crm}
+spec: %s
+"""
+
+
+def test_what_one_policy_denies_another_one_may_let_pass(site: Lab) -> None:
+    dns = "{podSelector: {}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {a: b}},"
+    dns += " podSelector: {matchLabels: {k8s-app: kube-dns}}}], ports: [{port: 53, protocol: UDP}]}]}"
+    assert_compliant(audited(site, k8s__yaml=CLUSTER + MORE % dns))
+    for spec in ("{podSelector: {}, egress: [{}]}", "{podSelector: {}, policyTypes: [Egress], egress: [{to: []}]}"):
+        audit = audited(site, k8s__yaml=CLUSTER + MORE % spec)
+        assert serious(audit) == {"deployment.network-policy-too-wide"}, audit.summary()
+        assert found(audit, "deployment.network-policy-too-wide") == [("k8s.yaml", 27)] * 2
+    cluster = "{podSelector: {}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}}]}]}"
+    assert serious(audited(site, k8s__yaml=CLUSTER + MORE % cluster)) == {"deployment.network-policy-too-wide"}
+
+
+def test_an_empty_egress_without_its_type_holds_nothing_back(site: Lab) -> None:
+    open_one = CLUSTER[: CLUSTER.index("---")] + MORE % "{podSelector: {}, egress: []}"
+    assert serious(audited(site, k8s__yaml=open_one)) == {"deployment.network-not-isolated"}
+
+
+def test_policies_alone_are_judged(site: Lab) -> None:
+    audit = audited(site, netpol__yaml=MORE % "{podSelector: {app: x}, policyTypes: [Egress], egress: [{}]}")
+    assert serious(audit) == {"deployment.network-policy-too-wide"}
+
+
+def test_a_unit_that_starts_a_container_is_judged_as_one(site: Lab) -> None:
+    run = f"/usr/bin/docker run --network none --pull never -e OS_CLOUD_URL=%s {IMAGE}"
+    unit = "[Service]\nExecStart=" + run
+    assert "environment.cloud-url-set" in serious(audited(site, objectos__service=unit % "https://cloud.objectos.ai"))
+    bare = unit.replace("-e OS_CLOUD_URL=%s ", "")
+    assert_compliant(audited(site, objectos__service=bare))
+    audit = audited(site, objectos__service=bare.replace("none", "host"))
+    assert serious(audit) == {"deployment.privileged-or-host-network"}
+
+
+def test_a_project_that_talks_to_its_own_database_is_fine_and_an_empty_one_proves_nothing(site: Lab) -> None:
+    own = COMPOSE.replace("10.20.0.5:5432", "db:5432").replace(
+        "networks:\n  back", f"  db: {{image: '{IMAGE}', pull_policy: never, networks: [back]}}\nnetworks:\n  back"
+    )
+    assert_compliant(audited(site, compose__yaml=own))
+    assert audited(site, compose__yaml="services: {}\n").exit_code == 4
 
 
 def test_a_file_that_cannot_be_read_fails_and_a_template_leaves_it_open(site: Lab) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _ROOM = 8 << 20
 _INCOMING = 0  # PACKET_HOST
+_EVERYTHING = 3  # ETH_P_ALL
 _SYN, _ACK = 2, 16
 
 
@@ -40,9 +41,9 @@ class Wiretap:
 
     def _open(self, namespace: int) -> None:
         syscalls.setns(namespace, syscalls.CLONE_NEWNET)
-        made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_EVERYTHING))
         made.setsockopt(socket.SOL_SOCKET, 33, _ROOM)  # SO_RCVBUFFORCE
-        made.bind(("eth0", 0x0800))
+        made.bind(("eth0", _EVERYTHING))
         made.settimeout(0)
         self._made.append(made)
 
@@ -58,7 +59,7 @@ class Wiretap:
         with suppress(BlockingIOError):
             while True:
                 data, address = self._socket.recvfrom(1 << 16)
-                if address[2] == _INCOMING and (packet := _read(data)):
+                if address[2] == _INCOMING and (packet := _READERS.get(address[1], _ignore)(data)):
                     found.append(packet)
         return found
 
@@ -68,14 +69,32 @@ class Wiretap:
         return sorted(target for _, target in attempts)
 
 
-def _read(data: bytes) -> Heard | None:
-    """Read an IPv4 packet; of TCP only what opens a connection."""
+def _ignore(_: bytes) -> Heard | None:
+    return None
+
+
+def _four(data: bytes) -> Heard | None:
     header = (data[0] & 15) * 4
-    source, target = socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20])
-    name = {6: "tcp", 17: "udp"}.get(data[9])
+    return _read(data[header:], data[9], socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20]))
+
+
+def _six(data: bytes) -> Heard | None:
+    """Read an IPv6 packet; what neighbours say to each other is left out."""
+    if data[6] in {0, 58}:  # multicast listeners, ICMPv6
+        return None
+    source, target = (socket.inet_ntop(socket.AF_INET6, data[at : at + 16]) for at in (8, 24))
+    return _read(data[40:], data[6], source, target)
+
+
+_READERS = {0x0800: _four, 0x86DD: _six}
+
+
+def _read(data: bytes, protocol: int, source: str, target: str) -> Heard | None:
+    """Read what a packet carries; of TCP only what opens a connection."""
+    name = {6: "tcp", 17: "udp"}.get(protocol)
     if name is None:
-        return Heard(f"protocol {data[9]}", (source, 0), (target, 0))
-    ports = struct.unpack_from("!HH", data, header)
-    if name == "tcp" and data[header + 13] & (_SYN | _ACK) != _SYN:
+        return Heard(f"protocol {protocol}", (source, 0), (target, 0))
+    ports = struct.unpack_from("!HH", data)
+    if name == "tcp" and data[13] & (_SYN | _ACK) != _SYN:
         return None
     return Heard(name, (source, ports[0]), (target, ports[1]))

@@ -299,3 +299,13 @@ def test_a_pipe_is_refused_and_not_waited_for(folder: Path) -> None:
     os.mkfifo(pipe)
     for argv in (["replay", CLEAN, "--policy", str(pipe)], ["replay", str(pipe), "--policy", POLICY]):
         assert "not a regular file" in _spawn(*argv, timeout=60).stderr
+
+
+def test_without_a_policy_a_derived_one_explains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from airgap_check import audit
+    from airgap_check.objectos.derive import derive
+    from airgap_check.proposal import Proposal
+
+    monkeypatch.setattr(audit, "DEFAULT_POLICY", str(tmp_path / "none.yaml"))
+    monkeypatch.setattr(audit, "propose", lambda: Proposal(derive([])))
+    assert run("explain", "10.9.9.9:443") == 1

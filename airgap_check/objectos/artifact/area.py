@@ -100,7 +100,7 @@ _SECTIONS: dict[str, Area] = {
 _KINDS = {name.lower().removesuffix("s"): area for name, area in _SECTIONS.items()} | {"seed": QUIET, "book": QUIET}
 
 _ALL = (*_SECTIONS.values(), _AUTH, _DATABASE, _PROVIDER, _TRANSPORT, _SPECIFICATION)
-_TELLING_SOMEWHERE = frozenset(name for area in _ALL for name in area.names) | {"provider"}
+_TELLING_SOMEWHERE = frozenset(name for area in _ALL for name in area.names) | {"provider", "dialect"}
 
 # --- names that mean the same everywhere -----------------------------------------------------------------------------
 

@@ -18,10 +18,16 @@ _PLAIN_URL = re.compile(
     r"https?://(?!hooks\.slack|(?:[a-z]+\.)?discord|api\.telegram)[a-z0-9.-]{1,253}(?::\d{1,5})?(?:/(?!xox|glpat-|sk-)[a-z0-9.-]{0,19})*+\Z"
 )
 # If none of these stands in the bytes of a piece, none of its texts is a secret by its looks. An escape may hide one.
-_MARKS = (
-    b"PRIVATE KEY", b"eyJ", b"ghp_", b"gho_", b"ghs_", b"github_pat_", b"glpat-", b"xox", b"SG.", b"sk-", b"sk_",
-    b"AKIA", b"npm_", b"@", b'"/home/', b'"/Users/', b'"/root/', b'"/builds/', b'"/workspace',
-)  # fmt: skip
+# Those that begin alike are looked for together, in one pass over the file.
+_MARKS: tuple[tuple[re.Pattern[bytes] | None, tuple[bytes, ...]], ...] = (
+    (None, (b"PRIVATE KEY", b"eyJ", b"github_pat_", b"glpat-", b"xox", b"SG.", b"AKIA", b"npm_", b"@")),
+    (re.compile(rb"gh[ops]_"), (b"ghp_", b"gho_", b"ghs_")),
+    (re.compile(rb"sk[-_]"), (b"sk-", b"sk_")),
+    (
+        re.compile(rb'"/(?:home|Users|root|builds|workspace)'),
+        (b'"/home/', b'"/Users/', b'"/root/', b'"/builds/', b'"/workspace'),
+    ),
+)
 _ESCAPES = (b"\\u00", b"\\/", b":\\\\")  # of what can be written plainly; the last one is a drive of Windows
 _AT = b"@"  # of user info in a URL
 _REFERENCE = re.compile(
@@ -38,8 +44,9 @@ _DRIVE = re.compile(r"(?:file:///)?[A-Za-z]:\\{1,2}[\w. -]+\\")
 
 def marks(text: bytes | bytearray) -> tuple[bytes, ...]:
     """Return what occurs anywhere in a file of all that betrays a secret: its pieces are searched for that alone."""
+    there = [mark for likeness, group in _MARKS if likeness is None or likeness.search(text) for mark in group]
     escapes = _ESCAPES if b"\\" in text else ()
-    return tuple(mark for mark in (*_MARKS, *escapes) if mark in text)
+    return tuple(mark for mark in (*there, *escapes) if mark in text)
 
 
 def may_hold_secrets(piece: memoryview, marks_of_file: tuple[bytes, ...]) -> bool:

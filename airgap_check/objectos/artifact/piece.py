@@ -1,13 +1,15 @@
 """Cuts a large JSON text into pieces that are decoded one at a time, so that memory stays bounded by the largest.
 
 msgspec finds the bounds of values without decoding them; json decodes a piece, since it alone tells of a key that
-stands twice. What is passed on was checked in full.
+stands twice. What is passed on was checked in full. Of a piece that holds no secret, what no name in it makes telling
+is left out while it is decoded: structures of field names and labels are most of an artifact, and nothing to walk.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -18,12 +20,16 @@ from airgap_check.objectos.artifact.fault import FaultError
 from airgap_check.objectos.artifact.pointer import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    IsWary = Callable[[memoryview], bool]
 
 DEPTH = 500  # of nesting; what people build has some twenty
 _SIZE = 2 << 20  # bytes of a piece that is decoded as a whole
 _SHAPE = 64  # names of an object that is worth remembering
 _BATCH = 1000  # small values of a large object that are handed on together
+_TOGETHER = 1 << 16  # bytes of small elements of a large list that are decoded together
+_CONTAINERS = frozenset({dict, list})
 _COMPARED = 1 << 16
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
 _KEY = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -32,16 +38,15 @@ _AT_BYTE = re.compile(r" \(byte (\d+)\)")
 
 
 class Piece(NamedTuple):
-    """A decoded piece and its bytes; ``repeated`` tells of the first key in it that stands twice (offset, key).
+    """A decoded piece; ``repeated`` tells of the first key in it that stands twice (offset, key).
 
-    A *dull* one has no name that means something anywhere. The value of a text that is too large to be decoded is None,
-    and ``skipped`` its length.
+    A *wary* one may hold secrets, and is whole; of any other, structures that say nothing are empty. The value of a
+    text that is too large to be decoded is None, and ``skipped`` its length.
     """
 
     place: Node
     value: Any
-    data: memoryview
-    dull: bool = False
+    wary: bool = False
     repeated: tuple[int, str] | None = None
     skipped: int = 0
 
@@ -131,83 +136,128 @@ def _outline(data: memoryview, offset: int, wanted: Any) -> Any:
         raise FaultError(offset + int(at[1]) - after, reason) from None
 
 
-def pieces(member: Member, place: Node) -> Iterator[Piece]:
+def pieces(member: Member, place: Node, is_wary: IsWary) -> Iterator[Piece]:
     """Yield a value in decoded pieces, each no larger than two megabytes unless it is one text.
 
-    Raises `FaultError` for what is no JSON.
+    ``is_wary`` tells of a stretch of the text whether it may hold a secret. Raises `FaultError` for what is no JSON.
     """
     data = member.data
     if len(data) <= _SIZE:
-        yield _decoded(member, place)
+        yield _decoded(member, place, is_wary)
     elif data[0] == 0x7B:
-        yield from _of_large_object(member, place)
+        yield from _of_large_object(member, place, is_wary)
     elif data[0] == 0x5B:
-        for one in members(data, member.offset):
-            yield from pieces(one, Node(place, one.key))
+        yield from _of_large_list(member, place, is_wary)
     else:
         wrong = fault.invalid_utf8(data)
         if wrong is not None:
             raise FaultError(member.offset + wrong, "not UTF-8")
-        yield Piece(place, None, data, skipped=len(data))
+        yield Piece(place, None, skipped=len(data))
 
 
-def _of_large_object(member: Member, place: Node) -> Iterator[Piece]:
+def _of_large_list(member: Member, place: Node, is_wary: IsWary) -> Iterator[Piece]:
+    """Yield the elements of a list: small ones decoded together, and one by one where that is not possible."""
+    raws: list[msgspec.Raw] = _outline(member.data, member.offset, list[msgspec.Raw])
+    one_by_one = members(member.data, member.offset)  # knows where each stands, which takes its time
+    passed = begin = 0
+    while begin < len(raws):
+        end, size = begin, 0
+        while end < len(raws) and size < _TOGETHER:
+            size += len(memoryview(raws[end]))
+            end += 1
+        values = _together(raws[begin:end], is_wary)
+        if values is None:
+            for one in islice(one_by_one, begin - passed, end - passed):
+                yield from pieces(one, Node(place, one.key), is_wary)
+            passed = end
+        else:
+            yield from (Piece(Node(place, index), value) for index, value in enumerate(values, begin) if value)
+        begin = end
+
+
+def _together(raws: list[msgspec.Raw], is_wary: IsWary) -> list[Any] | None:
+    """Decode some elements of a list; None where each deserves a look of its own."""
+    text = b"[" + b",".join(raws) + b"]"
+    if len(text) > _SIZE or is_wary(memoryview(text)):
+        return None
+    try:
+        values: list[Any] = _PRUNING.decode(str(text, "utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return None if _PRUNING.saw_repeated else values
+
+
+def _of_large_object(member: Member, place: Node, is_wary: IsWary) -> Iterator[Piece]:
     """Yield what is small in an object together, since fields tell of each other, and what is large by itself."""
     gathered: dict[str, Any] = {}
-    texts: list[bytes] = []
-    dull, size = True, 0
+    wary, count, size = False, 0, 0
     for one in members(member.data, member.offset):
         if one.repeats:
-            yield Piece(place, None, one.data, repeated=(one.offset, str(one.key)))
+            yield Piece(place, None, repeated=(one.offset, str(one.key)))
         elif len(one.data) > _SIZE // 2:
-            yield from pieces(one, Node(place, one.key))
+            yield from pieces(one, Node(place, one.key), is_wary)
         else:
-            piece = _decoded(one, place)
+            piece = _decoded(one, place, is_wary)
             if piece.repeated:
-                yield Piece(place, None, one.data[:0], repeated=piece.repeated)
+                yield Piece(place, None, repeated=piece.repeated)
             gathered[str(one.key)] = piece.value
-            texts.append(bytes(one.data))
-            dull = dull and piece.dull and is_dull((str(one.key),))
-            size += len(one.data)
-            if size > _SIZE or len(texts) > _BATCH:
-                yield Piece(place, gathered, memoryview(b",".join(texts)), dull)
-                gathered, texts, dull, size = {}, [], True, 0
+            wary, count, size = wary or piece.wary, count + 1, size + len(one.data)
+            if size > _SIZE or count > _BATCH:
+                yield Piece(place, gathered, wary)
+                gathered, wary, count, size = {}, False, 0, 0
     if gathered:
-        yield Piece(place, gathered, memoryview(b",".join(texts)), dull)
+        yield Piece(place, gathered, wary)
 
 
 class _Decoder:
-    """Decodes JSON as usual, but remembers whether an object had a key twice, or a name that means something.
+    """Decodes JSON as usual, but remembers whether an object had a key twice. Integers become floats of any length.
 
-    Integers become floats, whatever their length.
+    One that is *pruning* empties each object without a name that means something, and without a structure that is kept.
     """
 
-    def __init__(self) -> None:
-        self.saw_repeated, self.dull = False, True
-        self._decode = json.JSONDecoder(object_pairs_hook=self._gather, parse_int=float).decode
+    def __init__(self, *, pruning: bool) -> None:
+        self.saw_repeated = False
+        hook = self._prune if pruning else self._gather
+        self._decode = json.JSONDecoder(object_pairs_hook=hook, parse_int=float).decode
 
     def _gather(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         gathered = dict(pairs)
         if len(gathered) != len(pairs):
             self.saw_repeated = True
-        if self.dull and (len(gathered) > _SHAPE or not is_dull(tuple(gathered))):
-            self.dull = False
         return gathered
+
+    def _prune(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        gathered = dict(pairs)
+        if len(gathered) != len(pairs):
+            self.saw_repeated = True
+        if len(gathered) > _SHAPE or not is_dull(tuple(gathered)):
+            return gathered
+        if not _CONTAINERS.isdisjoint(map(type, gathered.values())):
+            for item in gathered.values():
+                if item and (type(item) is dict or (type(item) is list and _keeps(item))):
+                    return gathered
+        return {}
 
     def decode(self, text: str) -> Any:
         """Decode one text, and forget what was seen before."""
-        self.saw_repeated, self.dull = False, True
+        self.saw_repeated = False
         return self._decode(text)
 
 
-_DECODER = _Decoder()
+def _keeps(items: list[Any]) -> bool:
+    """Tell whether a list holds a structure that is not empty."""
+    return not _CONTAINERS.isdisjoint(map(type, filter(None, items)))
 
 
-def _decoded(member: Member, place: Node) -> Piece:
-    text = ""
+_WHOLE, _PRUNING = _Decoder(pruning=False), _Decoder(pruning=True)
+
+
+def _decoded(member: Member, place: Node, is_wary: IsWary) -> Piece:
+    text, wary = "", is_wary(member.data)
+    decoder = _WHOLE if wary else _PRUNING
     try:
         text = str(member.data, "utf-8")
-        value = _DECODER.decode(text)
+        value = decoder.decode(text)
     except UnicodeDecodeError as error:
         raise FaultError(member.offset + error.start, "not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -215,6 +265,5 @@ def _decoded(member: Member, place: Node) -> Piece:
     except RecursionError:
         at = member.offset + fault.too_deep(member.data, DEPTH)
         raise FaultError(at, f"nested deeper than {DEPTH} levels") from None
-    repeated = fault.first_duplicate(member.data) if _DECODER.saw_repeated else None
-    dull = _DECODER.dull and isinstance(value, dict)
-    return Piece(place, value, member.data, dull, repeated and (member.offset + repeated[0], repeated[1]))
+    repeated = fault.first_duplicate(member.data) if decoder.saw_repeated else None
+    return Piece(place, value, wary, repeated and (member.offset + repeated[0], repeated[1]))

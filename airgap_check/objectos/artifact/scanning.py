@@ -85,6 +85,14 @@ def _read(descriptor: int, deadline: float | None) -> tuple[bytearray, str]:
     return text, digest.hexdigest()
 
 
+def _always(_: memoryview) -> bool:
+    return True
+
+
+def _never(_: memoryview) -> bool:
+    return False
+
+
 class _Reading:
     """What the pieces read so far came to."""
 
@@ -140,7 +148,7 @@ class _Reading:
             if member.key == name:
                 inside = member
             else:
-                for piece in pieces(member, self._root):
+                for piece in pieces(member, self._root, _never):
                     self._check(piece)
         if inside is None:
             raise FaultError(offset, f"it has no {name}")
@@ -148,7 +156,9 @@ class _Reading:
 
     def _part(self, member: Member, area: areas.Area) -> None:
         place = Node(self._root, member.key)
-        for piece in pieces(member, place):
+        # Who it is, and every name that a plug-in left, are read from names that mean nothing elsewhere.
+        whole = member.key == "manifest" or area is areas.PLUGINS
+        for piece in pieces(member, place, _always if whole else self._is_wary):
             self._check(piece)
             if piece.place is place and member.key == "manifest" and isinstance(piece.value, dict):
                 self._identify(piece.value)
@@ -157,9 +167,8 @@ class _Reading:
                 part = areas.below(part, name)
             if piece.skipped and part.sight != "quiet":
                 self.missed.append(f"a text of {piece.skipped} bytes at {write(piece.place)}")
-            wary = leak.may_hold_secrets(piece.data, self._marks)
-            if wary or not piece.dull or area is areas.PLUGINS:
-                walk_part(part, piece.value, piece.place, self.sink, wary=wary)
+            if piece.value:
+                walk_part(part, piece.value, piece.place, self.sink, wary=piece.wary)
             if self._is_late():
                 return
 
@@ -185,7 +194,10 @@ class _Reading:
 
     @staticmethod
     def _plain(member: Member) -> object:
-        return next(pieces(member, Node(None, ""))).value
+        return next(pieces(member, Node(None, ""), _always)).value
+
+    def _is_wary(self, data: memoryview) -> bool:
+        return leak.may_hold_secrets(data, self._marks)
 
     def _is_late(self) -> bool:
         if self._deadline is None or time.monotonic() < self._deadline:

@@ -56,7 +56,7 @@ def walk_item(kind: str, value: object, root: str) -> Iterator[Found | Flaw]:
 
 
 def walk_part(area: Area, value: object, place: Node, sink: Sink, *, wary: bool = True) -> None:
-    """Walk a part of an artifact; without ``wary`` it is known that no text in it looks like a secret."""
+    """Walk a part of an artifact; without ``wary`` no text in it is a secret, or a path, by its looks."""
     stack = [_Frame(place.parent, place.key, value, area, dialer=area.dialer, under=place.name, port=None)]
     while stack:
         frame = stack.pop()
@@ -98,9 +98,9 @@ def _sequence(frame: _Frame, children: list[_Frame], sink: Sink, *, wary: bool) 
     telling = areas.meaning(frame.area, frame.under).kind != "nothing"
     for index, item in enumerate(frame.value):
         if isinstance(item, str):
-            if wary or telling or item.startswith(leak.BUILD) or item[1:3] == ":\\":
+            if wary or telling:
                 _text(frame, frame.under, item, Node(frame, index), sink, wary=wary)
-        elif isinstance(item, (dict, list)):
+        elif item and isinstance(item, (dict, list)):
             children.append(
                 _Frame(frame, index, item, frame.area, dialer=frame.dialer, under=frame.under, port=frame.port)
             )
@@ -116,7 +116,7 @@ def _mapping(frame: _Frame, children: list[_Frame], sink: Sink, *, wary: bool) -
     for name, item in value.items():
         kind = type(item)
         if kind is str:
-            if wary or name in telling or item.startswith(leak.BUILD) or item[1:3] == ":\\":
+            if wary or name in telling:
                 _text(frame, name, item, Node(frame, name), sink, wary=wary)
         elif item and (kind is dict or kind is list):
             children.append(_below(frame, name, item))

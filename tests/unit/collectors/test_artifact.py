@@ -105,7 +105,6 @@ def test_a_file_of_several_runtimes_is_read_once(folder: Path) -> None:
     ("settings", "why"),
     [
         ({"OS_ARTIFACT_URL": "https://u:geheim1x@cdn.bank.example/app.json"}, "over the network"),
-        ({"OS_ARTIFACT_PATH": "missing.json"}, "No such file"),
         ({"OS_ARTIFACT_PATH": "/dev/null"}, "not a regular file"),
         ({"OS_ARTIFACT_PATH": "/"}, "not a regular file"),
     ],
@@ -117,6 +116,36 @@ def test_what_cannot_be_read_leaves_the_evidence_partial(folder: Path, settings:
     assert [one.outcome for one in _checks(evidence, "artifact-read")] == ["unknown"]
     assert {one.state for one in evidence.of(Artifact)} <= {"unreadable"}
     assert "geheim" not in repr(evidence)
+
+
+@pytest.mark.parametrize("told", ["missing.json", "objectstack.json/below", "dangling.json"])
+def test_an_artifact_that_is_not_there_is_a_fact_and_not_blindness(folder: Path, told: str) -> None:
+    (folder / "dangling.json").symlink_to("nowhere.json")
+    evidence = _collect(_installation({"OS_ARTIFACT_PATH": told}, folder))
+    (check,) = evidence.of(Check)
+    assert (check.aspect, check.outcome, check.path) == ("artifact-there", "failed", str(folder / told))
+    assert "OS_ARTIFACT_PATH" in check.detail
+    assert (evidence.status, list(evidence.of(Artifact))) == ("complete", [])
+
+
+def test_a_link_to_an_artifact_is_followed(folder: Path) -> None:
+    (folder / "current").symlink_to(".")
+    (folder / "link.json").symlink_to("current/objectstack.json")
+    evidence = _collect(_installation({"OS_ARTIFACT_PATH": "link.json"}, folder))
+    assert (evidence.status, len(list(evidence.of(Reference)))) == ("complete", 1)
+
+
+def test_of_an_unknown_product_every_artifact_that_one_of_them_would_follow_is_read(folder: Path) -> None:
+    (folder / "other.json").write_text("{}")
+    settings = {"OS_ARTIFACT_FILE": "other.json", "OS_ARTIFACT_PATH": "objectstack.json"}
+    evidence = _collect(_installation(settings, folder, product=product.UNKNOWN, version=None))
+    assert len(list(evidence.of(Artifact))) == 2
+    assert len(list(_collect(_installation(settings, folder, product=product.OBJECTOS)).of(Artifact))) == 1
+
+
+def test_a_reference_wins_over_what_a_parent_has_found(folder: Path) -> None:
+    settings = {"OS_ARTIFACT_URL": "https://cdn.bank.example/a.json", "OS_INTERNAL_ARTIFACT_PATH": "objectstack.json"}
+    assert "over the network" in _collect(_installation(settings, folder)).reason
 
 
 def test_a_relative_path_of_an_unknown_folder_is_said() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -88,8 +89,21 @@ def test_a_server_whose_name_nobody_resolved_is_not_asked_for(tmp_path: Path) ->
     assert "db.bank.example was not resolved, and is not asked for here" in evidence.reason
 
 
-def test_without_a_home_the_default_cannot_be_told() -> None:
-    assert "cannot be told" in collect(installation(None)).reason
+def test_without_a_home_the_default_lies_where_the_passwd_file_says() -> None:
+    assert f"{pwd.getpwuid(os.getuid()).pw_dir}/.objectstack/data" in collect(installation(None)).reason
+
+
+def test_where_the_default_lies_cannot_be_told_without_a_working_directory() -> None:
+    assert "cannot be told" in collect(installation(None, OS_HOME="state")).reason
+
+
+def test_a_database_without_any_table_of_a_runtime_is_not_the_one_that_was_meant(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "a.db")
+    connection.execute("CREATE TABLE customer (id)")
+    connection.close()
+    evidence = collect(installation(tmp_path, OS_DATABASE_URL="file:a.db"))
+    assert evidence.status == "partial"
+    assert "none of the tables that a runtime makes" in evidence.reason
 
 
 def test_every_server_of_a_url_must_be_approved(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ services:
         "deployment.image-floating": [("compose.yaml", 3)],
         "deployment.pull-policy": [("compose.yaml", 4)],
         "deployment.privileged-or-host-network": [("compose.yaml", 5)],
-        "deployment.network-not-isolated": [("compose.yaml", 2)],
+        "deployment.network-not-internal": [("compose.yaml", 2)],
         "deployment.artifact-mount-writable": [("compose.yaml", 10)],
     }
 

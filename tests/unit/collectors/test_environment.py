@@ -392,7 +392,7 @@ def test_a_working_directory_that_cannot_be_named_is_an_error(
     root: str, cwd: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "readlink", lambda path: {f"/proc/{ME}/root": root, f"/proc/{ME}/cwd": cwd}[path])
-    with pytest.raises(OSError, match="working directory"):
+    with pytest.raises(OSError, match=r"outside of the root|cannot be reached"):
         assigned_files.working_directory(ME)
 
 

@@ -69,8 +69,51 @@ def test_an_open_runtime_in_a_folder_that_says_objectos_is_objectos(tmp_path: Pa
     run = _open_runtime(tmp_path)
     _objectos(tmp_path)
     with planted({}, ["node", run, "start"], tmp_path) as pid:
+        named_only = _one(_examine(pid))
+        (tmp_path / "objectstack.config.mjs").write_text("// the wrapper")
         runtime = _one(_examine(pid))
     assert (runtime.product, runtime.version, runtime.unset_means) == ("ObjectOS", "4.2.0", "offline")
+    # `npm init` in a folder called objectos says as much, and the runtime there is the open one all the same.
+    assert (named_only.product, named_only.version, named_only.unset_means) == ("@objectstack/cli", "17.4.0", "public")
+
+
+@pytest.mark.parametrize("link", ["bin/os", "bin/objectstack"])
+def test_a_runtime_is_known_behind_links_of_any_package_manager(tmp_path: Path, link: str) -> None:
+    run = _open_runtime(tmp_path / "store")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "hop").symlink_to(run)
+    (tmp_path / link).symlink_to("../hop")
+    with planted({}, ["node", str(tmp_path / link), "start"], tmp_path) as pid:
+        runtime = _one(_examine(pid))
+    assert (runtime.product, runtime.version) == ("@objectstack/cli", "17.4.0")
+
+
+def test_what_calls_itself_a_shell_is_none(tmp_path: Path) -> None:
+    with planted({"OS_CLOUD_URL": "off"}, ["bash"], tmp_path) as pid:
+        assert _one(_examine(pid)).product == "unknown"
+
+
+def test_who_only_started_a_runtime_is_none_but_who_says_so_without_having_is_one(tmp_path: Path) -> None:
+    program = f"""
+import os, subprocess, sys
+if len(sys.argv) == 2:
+    line = ["node", {_open_runtime(tmp_path)!r}, "start"]
+    runtime = subprocess.Popen(line, executable=os.path.realpath("/proc/self/exe"), stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    runtime.stdout.readline()
+    open("pid", "w").write(str(runtime.pid))
+print(flush=True)
+input()
+if len(sys.argv) == 2:
+    runtime.communicate("\\n")
+"""
+    told = {"OS_CLOUD_URL": "off"}
+    with planted(told, ["npm", "start"], tmp_path, program) as pid:
+        child = int((tmp_path / "pid").read_text())
+        assert _one(_examine(pid, child)).process.pid == child
+        assert {one.product for one in _examine(pid).evidence.of(Runtime)} == {"unknown"}
+    with planted(told, ["npm"], tmp_path, program) as pid:
+        assert _one(_examine(pid)).product == "unknown"
 
 
 def test_of_a_process_that_only_has_settings_nothing_is_known(tmp_path: Path) -> None:

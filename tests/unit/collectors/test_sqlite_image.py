@@ -144,3 +144,13 @@ def test_the_deadline_ends_it(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"SQLite format 3\0" + bytes(4096))
     with pytest.raises(ImageError, match="time limit"):
         read(US, str(tmp_path / "a.db"), 0.0)
+
+
+def test_the_log_of_a_database_behind_a_link_lies_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to("a.db")
+    connection = in_wal(tmp_path / "a.db")
+    try:
+        connection.execute("INSERT INTO t VALUES (1, 'only in the log')")
+        assert rows_of(read(US, str(tmp_path / "link.db"), None).data) == [(1, "only in the log")]
+    finally:
+        connection.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
@@ -22,7 +25,7 @@ from airgap_check.fact import Place, Process, Workload
 from airgap_check.history.clearance import Clearance, clearance
 from airgap_check.history.memory import Memory
 from airgap_check.history.store import Preflight, Store
-from airgap_check.kernel import stored_file
+from airgap_check.kernel import stored_file, stored_image
 from airgap_check.redact import REDACTED
 
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ class Site:
         self.facts: dict[str, Any] = {}
         self.given: list[Setting] = []
         self.images: list[Image] = []
+        self.also: Path | None = None
+        self.workload = UNIT
         self.cleared = Clearance(boot_id="boot", policy="p" * 64, images=("sha256:a",), artifacts=("b",))
         self.put("{}")
 
@@ -60,7 +65,12 @@ class Site:
             path=str(self.path), sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(), process=process
         )
         runtime = Runtime(
-            product="ObjectOS", version="4.2.0", process=process, workload=UNIT, artifact=str(self.path), **self.facts
+            product="ObjectOS",
+            version="4.2.0",
+            process=process,
+            workload=self.workload,
+            artifact=str(self.path),
+            **self.facts,
         )
         seen = [
             Evidence(kind="environment", status="complete", records=(runtime, *self.given)),
@@ -68,10 +78,15 @@ class Site:
             Evidence(kind="deployment", status="complete", records=tuple(self.images)),
         ]
         installation = Installation(
-            thread=os.getpid(), process=process, workload=UNIT, product="ObjectOS", version="4.2.0",
-            directory=str(self.folder), home=None, settings=self.settings, netns=None,
+            thread=os.getpid(), process=process, workload=self.workload, product="ObjectOS", version="4.2.0",
+            directory=str(self.folder), home=str(self.folder), settings=self.settings, netns=None,
         )  # fmt: skip
-        return collect([installation], seen, memory, self.cleared, now=now, deadline=None)
+        installations = [installation]
+        if self.also:
+            other = replace(process, pid=os.getppid())
+            installations.append(installation._replace(thread=other.pid, process=other, artifact=str(self.also)))
+            seen[0] = replace(seen[0], records=(*seen[0].records, replace(runtime, process=other)))
+        return collect(installations, seen, memory, self.cleared, now=now, deadline=None)
 
 
 @pytest.fixture
@@ -105,7 +120,7 @@ def test_a_new_path_for_a_new_release_is_no_change(site: Site, memory: Memory) -
     site.put('{"version": 2}', "v2")
     checks = site.checks(memory, NOW + timedelta(hours=1))
     assert (outcome(checks, "artifact-changed"), outcome(checks, "rollback")) == ("passed", "passed")
-    assert "v1/objectstack.json is there" in checks["rollback"].detail
+    assert "v1/objectstack.json with sha256:44136fa355b3678a... is there" in checks["rollback"].detail
 
 
 def test_the_first_release_has_nothing_to_go_back_to(site: Site, memory: Memory) -> None:
@@ -123,6 +138,129 @@ def test_a_release_that_vanished_or_was_changed_is_no_way_back(
     back = site.checks(memory, NOW + timedelta(hours=1))["rollback"]
     assert back.outcome == "failed"
     assert said in back.detail
+
+
+def test_a_folder_that_was_made_anew_is_no_new_path(site: Site, memory: Memory) -> None:
+    site.checks(memory)
+    shutil.rmtree(site.path.parent)
+    site.put('{"changed": true}')
+    assert outcome(site.checks(memory, NOW + timedelta(hours=1)), "artifact-changed") == "failed"
+
+
+def test_a_link_that_leads_to_the_next_release_is_no_change_and_leaves_a_way_back(site: Site, memory: Memory) -> None:
+    link = site.folder / "current"
+    link.symlink_to("v1")
+    site.put("{}")
+    site.path = link / "objectstack.json"
+    site.checks(memory)
+    site.put('{"version": 2}', "v2")
+    link.unlink()
+    link.symlink_to("v2")
+    site.path = link / "objectstack.json"
+    checks = site.checks(memory, NOW + timedelta(hours=1))
+    assert (outcome(checks, "artifact-changed"), outcome(checks, "rollback")) == ("passed", "passed")
+    (site.folder / "v1" / "objectstack.json").unlink()
+    assert "is gone" in site.checks(memory, NOW + timedelta(hours=2))["rollback"].detail
+
+
+def test_a_link_that_was_changed_after_the_start_waits_for_a_restart(site: Site) -> None:
+    site.put('{"version": 2}', "v2")
+    site.started = time.time()
+    time.sleep(0.05)
+    link = site.folder / "current"
+    link.symlink_to("v2")
+    assert outcome(site.checks(), "restart") == "passed"
+    site.path = link / "objectstack.json"
+    assert "objectstack.json was changed after it started" in site.checks()["restart"].detail
+
+
+def test_another_copy_of_what_runs_is_no_way_back(site: Site, memory: Memory) -> None:
+    site.checks(memory)
+    site.put('{"version": 2}', "v2")
+    site.checks(memory, NOW + timedelta(hours=1))
+    (site.folder / "v1" / "objectstack.json").unlink()
+    site.put('{"version": 2}', "v3")
+    back = site.checks(memory, NOW + timedelta(hours=2))["rollback"]
+    assert (back.outcome, back.detail.count("is gone")) == ("failed", 1)
+
+
+def test_a_clock_that_was_set_back_makes_nobody_forget(site: Site, memory: Memory) -> None:
+    site.checks(memory)
+    site.path.unlink()
+    site.put('{"version": 2}', "v2")
+    assert outcome(site.checks(memory, NOW - timedelta(days=1)), "rollback") == "failed"
+
+
+def test_each_runtime_of_one_artifact_is_judged(site: Site) -> None:
+    site.also = site.path
+    evidence = site.evidence()
+    judged = [check.process for check in evidence.of(Check) if check.aspect == "artifact-mount"]
+    assert [process.pid for process in judged if process] == [os.getpid(), os.getppid()]
+
+
+def test_the_image_that_ran_before_must_be_in_a_store(
+    site: Site, memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b'{"architecture": "amd64"}'
+    name = hashlib.sha256(content).hexdigest()
+    encoded = base64.b64encode(f"sha256:{name}".encode()).decode()
+    podman = tmp_path / "overlay-images" / name / f"={encoded}"
+    docker = tmp_path / "imagedb" / name
+    monkeypatch.setattr(stored_image, "_STORES", (str(tmp_path / "imagedb"), str(tmp_path / "*-images")))
+    site.facts = {"image": "objectos:4.1", "digest": f"sha256:{name}"}
+    site.checks(memory)
+    site.facts = {"image": "objectos:4.2", "digest": "sha256:" + "b" * 64}
+    later = NOW + timedelta(hours=1)
+    assert "no store of a container engine" in site.checks(memory, later)["rollback"].detail
+    for path in (podman, docker):
+        path.parent.mkdir(parents=True)
+        assert "is gone" in site.checks(memory, later)["rollback"].detail
+        path.write_bytes(content)
+        assert outcome(site.checks(memory, later), "rollback") == "passed"
+        path.write_bytes(b"{}")
+        assert "has another content now" in site.checks(memory, later)["rollback"].detail
+        path.unlink()
+
+
+def test_an_artifact_that_came_with_an_image_is_not_lost_while_the_image_may_be_there(
+    site: Site, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_file, "_volume", lambda mount: f"overlay {mount.device}")
+    monkeypatch.setattr(stored_image, "_STORES", ())
+    site.workload = Workload(kind="container", id="c" * 64, name="objectos")
+    site.checks(memory)
+    site.path.unlink()
+    site.put('{"version": 2}', "v2")
+    assert outcome(site.checks(memory, NOW + timedelta(hours=1)), "rollback") == "unknown"
+    site.workload = UNIT
+    site.checks(memory)
+    site.put('{"version": 3}', "v3")
+    (site.folder / "v2" / "objectstack.json").unlink()
+    assert outcome(site.checks(memory, NOW + timedelta(hours=1)), "rollback") == "failed"
+
+
+@pytest.mark.parametrize(
+    ("image", "stored"),
+    [
+        ("objectos:4.2", {"Repositories": {"objectos": {"objectos:4.2": "sha256:" + "b" * 64}}}),
+        ("docker.io/library/objectos", {"Repositories": {"objectos": {"objectos:latest": "sha256:" + "b" * 64}}}),
+        ("r.bank.example:5000/objectos", [{"id": "b" * 64, "names": ["r.bank.example:5000/objectos:latest"]}]),
+        ("docker.io/library/objectos:4.2", [{"id": "b" * 64, "names": ["docker.io/library/objectos:4.2"]}]),
+    ],
+)
+def test_a_tag_that_another_image_has_now_waits_for_a_restart(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: str, stored: object
+) -> None:
+    names = tmp_path / "names.json"
+    monkeypatch.setattr(stored_image, "_DOCKER_NAMES" if isinstance(stored, dict) else "_STORAGE_NAMES", str(names))
+    names.write_text(json.dumps(stored))
+    site.facts = {"image": image, "digest": "sha256:" + "b" * 64}
+    assert outcome(site.checks(), "restart") == "passed"
+    site.facts = {"image": image, "digest": "sha256:" + "a" * 64}
+    assert "is another image on this host now" in site.checks()["restart"].detail
+    for hostile in ("[", "[[1]]", '{"Repositories": [1]}', '{"Repositories": {"a": 3}}', '[{"names": 3}]'):
+        names.write_text(hostile)
+        assert outcome(site.checks(), "restart") == "passed"
 
 
 def test_without_a_memory_nothing_is_said_of_the_past_unless_it_was_wanted(site: Site) -> None:
@@ -161,9 +299,9 @@ def test_a_settings_file_that_changed_after_the_start_waits_for_a_restart(site: 
     assert f"{path} was changed after it started" in site.checks()["restart"].detail
 
 
-def test_when_it_started_must_be_known(site: Site) -> None:
+def test_a_process_that_has_gone_leaves_no_doubts(site: Site, memory: Memory) -> None:
     site.started = None  # type: ignore[assignment]
-    assert outcome(site.checks(), "restart") == "unknown"
+    assert site.checks(memory) == {}
 
 
 def in_unit(name: str, value: str, role: str | None = None, unit: str = "objectos.service") -> Setting:
@@ -177,8 +315,15 @@ def test_a_unit_that_says_something_else_than_the_process_was_given_waits_for_a_
     assert outcome(site.checks(), "restart") == "passed"
     site.given.append(in_unit("OS_CLOUD_URL", "https://cloud.example", unit="other.service"))
     assert outcome(site.checks(), "restart") == "passed"
+    site.given.append(in_unit("OS_STATE", "%S/objectos"))
+    site.settings["OS_STATE"] = "/var/lib/objectos"
+    site.given.append(in_unit("OS_DATABASE_URL", "file:100%%.db"))
+    site.settings["OS_DATABASE_URL"] = "file:100%.db"
+    assert outcome(site.checks(), "restart") == "passed"
     site.given.append(in_unit("OS_CLOUD_URL", "https://cloud.example"))
     assert "gives OS_CLOUD_URL another value" in site.checks()["restart"].detail
+    site.given[-1] = in_unit("OS_SSO_ENABLED", "true")
+    assert "gives OS_SSO_ENABLED, which it was not started with" in site.checks()["restart"].detail
 
 
 def test_an_image_that_a_deployment_file_asks_for_in_another_version_waits_for_a_restart(site: Site) -> None:
@@ -234,8 +379,13 @@ def test_an_artifact_that_its_pin_does_not_name_is_another_one(site: Site) -> No
     checks = site.checks()
     assert outcome(checks, "artifact-running") == "failed"
     assert not any("secret" in str(check) for check in checks.values())
-    site.settings = {"OS_ARTIFACT_URL": "https://files.bank.example/a.json"}
-    assert outcome(site.checks(), "artifact-pin") == "failed"
+    for unpinned in ("https://f.bank.example/a.json", "https://f.bank.example/a.json#sha256=", "file:///a#sha256=12"):
+        site.settings = {"OS_ARTIFACT_URL": unpinned}
+        assert outcome(site.checks(), "artifact-pin") == "failed"
+    site.settings = {"OS_ARTIFACT_PATH": f"https://f.bank.example/a.json#sha256={digest}"}
+    assert "OS_ARTIFACT_PATH knows no pin" in site.checks()["artifact-pin"].detail
+    site.settings = {"OS_ARTIFACT_PATH": "/srv/a.json"}
+    assert outcome(site.checks(), "artifact-pin") == "not stated"
 
 
 @pytest.mark.parametrize(
@@ -255,7 +405,6 @@ def test_an_image_is_pinned_by_digest_only(site: Site, image: str, expected: str
         ("data/objectstack.db", "passed"),
         ("postgres://db:5432/crm", "not stated"),
         ("memory:", "not stated"),
-        ("", "not stated"),
         ("file::memory:", "not stated"),
     ],
 )
@@ -272,6 +421,9 @@ def test_a_database_on_a_network_file_system_is_told_by_its_mount(site: Site, mo
     checks = site.checks()
     assert outcome(checks, "database-disk") == "failed"
     assert outcome(checks, "artifact-writable") == "unknown"
+    for settings in ({"OS_HOME": "/srv"}, {"OS_DATABASE_URL": "/srv/crm"}, {"OS_DATABASE_URL": "sqlite:///srv/crm"}):
+        site.settings = settings
+        assert outcome(site.checks(), "database-disk") == "failed"
 
 
 def test_a_memory_that_cannot_be_written_leaves_the_evidence_partial(

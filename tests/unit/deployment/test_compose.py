@@ -167,13 +167,15 @@ def test_variables_that_nothing_sets_are_named_and_required_ones_have_no_value(t
 PRIVILEGES = [
     "privileged: true", "privileged: 'yes'", "network_mode: host", "pid: host", "cap_add: [NET_ADMIN]",
     "cap_add: [CAP_NET_RAW]", "cap_add: [all]", "networks: {host: {}}", "ipc: host",
-    "volumes: ['/var/run/docker.sock:/var/run/docker.sock']",
+    "volumes: ['/var/run/docker.sock:/var/run/docker.sock']", "volumes: ['/var/run:/host/run:ro']",
+    "volumes: [{type: bind, source: /, target: /host}]", "networks: [outer]", "networks: {outer: {}}",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("line", PRIVILEGES)
 def test_each_way_out_of_its_own_network_is_found_at_its_line(tmp_path: Path, line: str) -> None:
-    found = reading(tmp_path, compose__yaml=f"services:\n  a:\n    {PINNED}\n    {line}\n")
+    networks = "networks: {outer: {external: true, name: host}}\n"
+    found = reading(tmp_path, compose__yaml=f"services:\n  a:\n    {PINNED}\n    {line}\n{networks}")
     assert places(checks(found, "privileges")) == [("compose.yaml", 4)]
 
 
@@ -187,23 +189,25 @@ def test_what_is_no_way_out_is_not_found(tmp_path: Path, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "aspect", "outcome"),
+    ("lines", "outcome"),
     [
-        ("", "network-isolation", "failed"),
-        ("networks: [out]", "network-isolation", "failed"),
-        ("networks: [inner, out]", "network-isolation", "failed"),
-        ("networks: {inner: {}}", "network-isolation", "passed"),
-        ("networks: [inner]", "network-isolation", "passed"),
-        ("networks: [elsewhere]", "network-isolation", "unknown"),
-        ("network_mode: none", "network-isolation", "passed"),
-        ("network_mode: 'container:x'", "network-isolation", "unknown"),
-        ("network_mode: 'service:held'", "network-isolation", "passed"),
-        ("network_mode: 'service:other'", "network-isolation", "failed"),
-        ("{networks: [out], ports: ['1:1']}", "network-published", "failed"),
-        ("{networks: [inner], ports: ['1:1']}", "network-isolation", "passed"),
+        ("", "failed"),
+        ("networks: [out]", "failed"),
+        ("networks: [inner, out]", "failed"),
+        ("networks: {inner: {}}", "passed"),
+        ("networks: [inner]", "passed"),
+        ("networks: [elsewhere]", "unknown"),
+        ("networks: [claimed]", "unknown"),
+        ("networks: {}", "failed"),
+        ("network_mode: none", "passed"),
+        ("network_mode: 'container:x'", "unknown"),
+        ("network_mode: 'service:held'", "passed"),
+        ("network_mode: 'service:other'", "failed"),
+        ("{networks: [out], ports: ['1:1']}", "failed"),
+        ("{networks: [inner], ports: ['1:1']}", "passed"),
     ],
 )
-def test_who_may_send_out_of_his_networks(tmp_path: Path, lines: str, aspect: str, outcome: str) -> None:
+def test_who_may_send_out_of_his_networks(tmp_path: Path, lines: str, outcome: str) -> None:
     found = reading(
         tmp_path,
         compose__yaml=f"""
@@ -211,11 +215,12 @@ def test_who_may_send_out_of_his_networks(tmp_path: Path, lines: str, aspect: st
           a: {{<<: {lines if lines.startswith("{") else "{" + lines + "}"}, image: x:1}}
           held: {{image: x:1, networks: [inner]}}
           other: {{image: x:1}}
-        networks: {{inner: {{internal: true}}, out: {{}}, elsewhere: {{external: true}}}}
+        networks: {{inner: {{internal: true}}, out: {{}}, elsewhere: {{external: true}},
+          claimed: {{external: true, internal: true}}}}
         """,
     )
     said = [one for one in found.checks if one.subject == "service a" and one.aspect.startswith("network-")]
-    assert [(one.aspect, one.outcome) for one in said] == [(aspect, outcome)]
+    assert [(one.aspect, one.outcome) for one in said] == [("network-internal", outcome)]
 
 
 @pytest.mark.parametrize(
@@ -299,3 +304,34 @@ def test_a_file_that_is_no_compose_file_is_a_fault_with_line_and_column(tmp_path
     assert fault.line >= 2
     assert fault.detail.startswith("column ")
     assert found.failures
+
+
+def test_what_stays_inside_of_the_project_is_no_destination(tmp_path: Path) -> None:
+    def named(host: str) -> list[str | None]:
+        found = reading(
+            tmp_path,
+            compose__yaml=f"""
+            services:
+              app: {{image: objectos:1, environment: {{OS_DATABASE_URL: 'postgres://{host}:5432/crm'}}}}
+              db: {{image: x:1, container_name: crm-db, networks: {{back: {{aliases: [Store]}}}}}}
+            networks: {{back: {{}}}}
+            """,
+        )
+        return [end.name for one in found.settings if one.name == "OS_DATABASE_URL" for end in one.endpoints]
+
+    assert [named(host) for host in ("db", "DB", "crm-db", "store")] == [[], [], [], []]
+    assert named("db.bank.example") == ["db.bank.example"]
+    assert named("other") == ["other"]
+
+
+@pytest.mark.parametrize("hosts", ["['db:203.0.113.9']", "['db=203.0.113.9']", "{db: 203.0.113.9}"])
+def test_a_peer_that_is_given_another_address_is_none(tmp_path: Path, hosts: str) -> None:
+    found = reading(
+        tmp_path,
+        compose__yaml=f"""
+        services:
+          app: {{image: objectos:1, extra_hosts: {hosts}, environment: {{OS_DATABASE_URL: 'postgres://db:5432/crm'}}}}
+          db: {{image: x:1}}
+        """,
+    )
+    assert [end.name for one in found.settings for end in one.endpoints] == ["db"]

@@ -106,3 +106,17 @@ def test_any_text(text: str) -> None:
 def test_any_order_of_instructions(lines: list[str]) -> None:
     found = read("Dockerfile", "\n".join(lines))
     assert found is None or found.service.kind == "dockerfile"
+
+
+def test_images_that_a_build_pulls_in_passing() -> None:
+    found = built(
+        "# syntax=docker/dockerfile:1\nFROM --platform=linux/amd64 x:1 AS base\n"
+        "RUN --mount=type=bind,from=alpine:3,target=/x --mount=from=base,target=/y true\n"
+    )
+    assert [(one.detail, one.line) for one in found.bases] == [("x:1", 2), ("alpine:3", 3)]
+    assert [(one.detail, one.line) for one in found.fetches] == [("the image of its syntax, docker/dockerfile:1", 1)]
+    assert not built("FROM x:1\n# syntax=docker/dockerfile:1\n").fetches
+
+
+def test_nothing_far_down_is_overlooked() -> None:
+    assert environment("FROM x:1\n" + "\n" * 50_000 + "ENV A=1\n") == {"A": "1"}

@@ -189,3 +189,86 @@ def test_a_secret_that_is_no_base64_is_a_fault(tmp_path: Path) -> None:
     found = deployed(tmp_path, "", "\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: 'not base64!'}\n")
     (fault,) = checks(found, "deployment-malformed")
     assert "not base64!" not in fault.detail
+
+
+def test_a_pod_of_any_api_is_a_workload(tmp_path: Path) -> None:
+    found = reading(
+        tmp_path,
+        k8s__yaml="""
+        apiVersion: serving.knative.dev/v1
+        kind: Service
+        metadata: {name: crm}
+        spec: {template: {spec: {containers: [{name: c, image: 'os:latest', env: [{name: OS_CLOUD_URL, value: x}]}]}}}
+        """,
+    )
+    assert [one.name for one in found.services] == ["Service/crm c"]
+    assert [one.name for one in found.settings] == ["OS_CLOUD_URL"]
+    assert checks(found, "network-isolation")
+
+
+@pytest.mark.parametrize(
+    ("api", "kind"),
+    [
+        ("kustomize.config.k8s.io/v1beta1", "Kustomization"), ("helm.toolkit.fluxcd.io/v2", "HelmRelease"),
+        ("argoproj.io/v1alpha1", "Application"),
+    ],
+)  # fmt: skip
+def test_what_deploys_what_is_not_here_is_no_proof(tmp_path: Path, api: str, kind: str) -> None:
+    found = reading(tmp_path, x__yaml=f"apiVersion: {api}\nkind: {kind}\nmetadata: {{name: a}}\n")
+    assert found.failures
+    assert checks(found, "deployment-malformed", "unknown")
+
+
+def test_patches_beside_a_kustomization_are_no_faults(tmp_path: Path) -> None:
+    patch = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: 3}\n"
+    alone = reading(tmp_path, patch__yaml=patch)
+    assert checks(alone, "deployment-malformed")
+    beside = reading(tmp_path, kustomization__yaml="apiVersion: kustomize.config.k8s.io/v1\nkind: Kustomization\n")
+    assert not checks(beside, "deployment-malformed")
+    assert beside.failures
+
+
+def test_a_container_without_an_image_is_told_nothing_of_what_it_does_not_say(tmp_path: Path) -> None:
+    found = reading(
+        tmp_path,
+        x__yaml="""
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: a}
+        spec: {template: {spec: {containers: [{name: objectos, env: [{name: OS_PORT, value: '1'}]}]}}}
+        """,
+    )
+    assert "OS_CLOUD_URL" not in {one.name for one in found.settings}
+
+
+@pytest.mark.parametrize(
+    ("host", "service", "inside"),
+    [
+        ("db", "{selector: {app: db}}", True),
+        ("db.crm.svc.cluster.local", "{selector: {app: db}}", True),
+        ("db-0.db.crm.svc", "{clusterIP: None, selector: {app: db}}", True),
+        ("db.other", "{selector: {app: db}}", False),
+        ("db", "{ports: [{port: 5432}]}", False),
+        ("db", "{type: ExternalName, externalName: db.example, selector: {a: b}}", False),
+    ],
+)
+def test_a_service_among_the_files_is_inside_unless_it_stands_for_something_else(
+    tmp_path: Path, host: str, service: str, *, inside: bool
+) -> None:
+    found = reading(
+        tmp_path,
+        x__yaml=f"""
+        apiVersion: v1
+        kind: Pod
+        metadata: {{name: p, namespace: crm}}
+        spec: {{containers: [{{name: c, image: 'objectos:1', env: [
+          {{name: OS_DATABASE_URL, value: 'postgres://{host}:5432/crm'}}]}}]}}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {{name: db, namespace: crm}}
+        spec: {service}
+        """,
+    )
+    (setting,) = [one for one in found.settings if one.name == "OS_DATABASE_URL"]
+    assert (setting.endpoints == ()) is inside

@@ -40,7 +40,7 @@ def judge(*documents: str) -> tuple[Isolation, list[Opening], Files]:
     for document in parse("k8s.yaml", "---".join(documents).encode()).documents:
         assert cluster.add(document)
     held, openings = judged(cluster, files)
-    return held["crm/Pod/p"], openings, files
+    return held[0], openings, files
 
 
 LABELLED = "{podSelector: {matchExpressions: [%s]}, policyTypes: [Egress]}"
@@ -53,7 +53,8 @@ LABELLED = "{podSelector: {matchExpressions: [%s]}, policyTypes: [Egress]}"
         ("{podSelector: {}, policyTypes: [Ingress, Egress]}", True),
         ("{podSelector: {}, policyTypes: [Ingress]}", False),
         ("{podSelector: {}}", False),
-        ("{podSelector: {}, egress: []}", True),
+        ("{podSelector: {}, egress: [{}]}", True),
+        ("{podSelector: {}, egress: []}", False),
         ("{podSelector: {}, policyTypes: [Ingress], egress: [{}]}", False),
         ("{podSelector: {matchLabels: {app: objectos}}, policyTypes: [Egress]}", True),
         ("{podSelector: {matchLabels: {app: objectos, tier: front}}, policyTypes: [Egress]}", False),
@@ -110,7 +111,10 @@ def test_what_passes_is_the_union_of_all_policies_that_select_the_pod() -> None:
         policy("{podSelector: {}, egress: [{to: [{ipBlock: {cidr: 10.2.0.0/24}}]}]}"),
         policy("{podSelector: {matchLabels: {app: other}}, egress: [{}]}"),
     )
-    assert shown(openings) == {("10.1.0.0/24", ("5432", "6432-6440"), "tcp"), ("10.2.0.0/24", (), "any")}
+    of_pod = [one for one in openings if one.subject == "Pod/p"]
+    assert shown(of_pod) == {("10.1.0.0/24", ("5432", "6432-6440"), "tcp"), ("10.2.0.0/24", (), "any")}
+    others = {(one.subject, one.network) for one in openings} - {("Pod/p", one.network) for one in of_pod}
+    assert others == {("every pod that NetworkPolicy/n selects", network) for network in ("0.0.0.0/0", "::/0")}
 
 
 @pytest.mark.parametrize(
@@ -174,3 +178,56 @@ def test_an_opening_points_to_its_line(tmp_path: Path) -> None:
     (opening,) = reading(tmp_path, k8s__yaml=text).openings
     assert text.splitlines()[(opening.line or 0) - 1].strip() == "- ipBlock: {cidr: 10.0.0.0/8}"
     assert opening.subject == "Pod/p"
+
+
+DENY = "{podSelector: {}, policyTypes: [Egress]}"
+OPEN = "{podSelector: {}, egress: [{}]}"
+
+
+def test_a_policy_that_may_lie_in_the_same_namespace_and_lets_out_more_leaves_it_open() -> None:
+    assert judge(POD, policy(DENY), policy(OPEN, ""))[0].outcome == "unknown"
+    assert judge(POD, policy(DENY), policy(DENY, ""))[0].outcome == "passed"
+
+
+def test_a_policy_of_another_api_may_let_out_what_the_others_hold_back() -> None:
+    other = "\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: n%s}\nspec: {egress: [{}]}\n"
+    assert judge(POD, policy(DENY), other % "")[0].outcome == "unknown"
+    assert judge(POD, policy(DENY), other % ", namespace: crm")[0].outcome == "unknown"
+    assert judge(POD, policy(DENY), other % ", namespace: other")[0].outcome == "passed"
+    assert judge(POD, policy(DENY), (other % "").replace("egress", "ingress"))[0].outcome == "passed"
+
+
+def test_two_workloads_of_one_name_are_judged_apart(tmp_path: Path) -> None:
+    bare = POD.replace("app: objectos", "app: other")
+    held = policy("{podSelector: {matchLabels: {app: objectos}}, policyTypes: [Egress]}")
+    found = reading(tmp_path, k8s__yaml=f"{bare}---{POD}---{held}")
+    outcomes = {one.outcome for one in found.checks if one.aspect == "network-isolation"}
+    assert outcomes == {"failed", "passed"}
+
+
+def test_policies_without_the_workloads_that_they_hold_are_judged(tmp_path: Path) -> None:
+    found = reading(tmp_path, k8s__yaml=policy(OPEN, name="wide"))
+    assert {one.network for one in found.openings} == {"0.0.0.0/0", "::/0"}
+    assert {one.subject for one in found.openings} == {"every pod that NetworkPolicy/wide selects"}
+
+
+def test_only_a_selector_without_a_word_chooses_everybody() -> None:
+    def everybody(rule: str) -> set[bool]:
+        return {one.everybody for one in judge(POD, policy(f"{{podSelector: {{}}, egress: [{rule}]}}"))[1]}
+
+    assert everybody("{to: [{namespaceSelector: {}}]}") == {True}
+    assert everybody("{to: [{namespaceSelector: {}, podSelector: {}}]}") == {True}
+    assert everybody("{to: [{podSelector: {}}]}") == {False}
+    assert everybody("{to: [{namespaceSelector: {matchLabels: {a: b}}}]}") == {False}
+    assert everybody("{to: [{namespaceSelector: {}, podSelector: {matchLabels: {a: b}}}]}") == {False}
+
+
+def test_rules_that_are_no_list_and_exceptions_without_end_are_said() -> None:
+    files = judge(POD, policy("{podSelector: {}, policyTypes: [Egress], egress: {to: []}}"))[2]
+    assert ["spec.egress is no list of rules" in one.detail for one in files.checks] == [True]
+    holes = ", ".join(["10.0.0.1/32"] * 2000)
+    _, openings, files = judge(
+        POD, policy(f"{{podSelector: {{}}, egress: [{{to: [{{ipBlock: {{cidr: 10.0.0.0/8, except: [{holes}]}}}}]}}]}}")
+    )
+    assert [one.network for one in openings] == ["10.0.0.0/8"]
+    assert files.failures

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airgap_check.deployment import read
 from airgap_check.errors import UsageError
-from tests.unit.deployment.written import checks, reading
+from tests.unit.deployment.written import checks, places, reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,74 @@ def test_a_file_of_another_name_is_recognised_when_it_is_given(tmp_path: Path) -
     path = tmp_path / "stack.yml"
     path.write_text(COMPOSE)
     assert [one.kind for one in read([str(path)]).services] == ["compose"]
-    assert read([str(tmp_path)]).services == ()
+    assert [one.kind for one in read([str(tmp_path)]).services] == ["compose"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "services:\n  - postgres:16\nimage: node\n",
+        "services:\n  _defaults: {autowire: true}\n",
+        "jobs:\n  a:\n    services:\n      db:\n        image: x\n",
+    ],
+)
+def test_services_of_other_tools_are_no_compose_files(tmp_path: Path, text: str) -> None:
+    assert reading(tmp_path, ci__yml=text).services == ()
+
+
+def test_a_large_file_that_is_something_else_is_no_gap_in_what_was_read(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    (tmp_path / "objectstack.json").write_text('{"objects": ["' + "x" * (9 << 20) + '"]}')
+    assert read([str(tmp_path)]).failures == ()
+    (tmp_path / "k8s.json").write_text('{"apiVersion": "v1", "x": "' + "x" * (9 << 20) + '"}')
+    assert read([str(tmp_path)]).failures
+
+
+def test_a_linked_folder_and_a_link_to_nothing_are_said(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "deploy", tmp_path / "elsewhere"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "compose.yaml").write_text(COMPOSE)
+    (inside / "more").symlink_to(outside)
+    assert any("not followed" in reason for reason in read([str(inside)]).failures)
+    (inside / "more").unlink()
+    assert read([str(inside)]).failures == ()
+    (inside / "pod.yaml").symlink_to("nowhere")
+    (inside / "masked.service").symlink_to("/dev/null")
+    assert len(read([str(inside)]).failures) == 1
+
+
+def test_a_template_that_happens_to_be_yaml_is_a_template(tmp_path: Path) -> None:
+    found = reading(tmp_path, x__yaml=POD.replace("'x:1'", '"{{ .Values.image }}"'))
+    assert found.services == ()
+    assert checks(found, "deployment-malformed", "unknown")
+
+
+def test_a_fragment_is_laid_over_the_base_beside_it(tmp_path: Path) -> None:
+    found = reading(
+        tmp_path,
+        compose__yaml="services:\n  app: {image: 'x:1', networks: [in]}\nnetworks: {in: {internal: true}}\n",
+        compose__prod__yaml="services:\n  app:\n    environment: {OS_CLOUD_URL: 'https://x.example'}\n"
+        "    privileged: true\n",
+    )
+    assert [(one.posture, one.place.line) for one in found.settings] == [("url", 3)]
+    assert places(checks(found, "privileges")) == [("compose.prod.yaml", 4)]
+    assert not checks(found, "network-internal")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.yaml", "\n" * (1 << 20)),
+        ("a.yaml", "apiVersion: v1\nkind: x\na: " + "{{" * (1 << 20) + "\n b: c: d"),
+        ("compose.yaml", "services:\n" * (1 << 17)),
+        ("compose.yaml", "services: {a: {image: '" + "a" * (1 << 20) + "'}}"),
+        ("Dockerfile", "FROM " + "--a " * (1 << 18) + "x"),
+    ],
+)
+def test_what_would_keep_a_careless_reader_busy_for_hours_is_read(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    read([str(tmp_path)])
 
 
 def test_links_are_followed_to_files_once_and_never_round_in_circles(tmp_path: Path) -> None:
@@ -169,3 +236,9 @@ def test_any_tree_of_familiar_words_is_read(tmp_path: Path, compose: object, spe
     (tmp_path / "k8s.yaml").write_text("\n---\n".join(map(json.dumps, objects)))
     found = read([str(tmp_path)])
     assert all(one.subject is not None for one in found.checks)
+
+
+@pytest.mark.parametrize("text", ["", "services: {}\n", "networks: {a: {}}\n"])
+def test_files_that_start_nothing_are_no_proof(tmp_path: Path, text: str) -> None:
+    found = reading(tmp_path, compose__yaml=text)
+    assert any("nothing is described" in reason for reason in found.failures)

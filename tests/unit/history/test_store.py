@@ -52,10 +52,10 @@ def test_every_content_of_a_place_is_known_the_latest_first(state: str) -> None:
     with Store(state) as store:
         store.keep([sighting(), sighting(other, when=NOW + timedelta(hours=1)), sighting(place="1:3/a.json")])
         assert [one.digest for one in store.at("artifact", "1:2/a.json")] == [other, DIGEST]
-        assert {one.place for one in store.earlier("artifact", "unit a", NOW + timedelta(days=1))} == {
+        assert {one.place for one in store.of("artifact", "unit a")} == {
             "1:2/a.json", "1:3/a.json",
         }  # fmt: skip
-        assert store.earlier("artifact", "unit b", NOW + timedelta(days=1)) == []
+        assert store.of("artifact", "unit b") == []
 
 
 def test_the_last_green_preflight_replaces_earlier_ones_and_can_be_forgotten(state: str) -> None:

@@ -42,7 +42,7 @@ def resolve(root: Path) -> Callable[[str], str]:
     def read(path: str) -> str:
         top = os.open(root, os.O_PATH)
         try:
-            located = foreign_path._walk(top, path, foreign_path._Table(foreign_path.mounts(ME), path))
+            located = foreign_path._walk(top, path, foreign_path._Table(foreign_path.mounts(ME), path)).descriptor
         finally:
             os.close(top)
         try:
@@ -156,3 +156,19 @@ def test_a_mount_that_is_not_listed_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_mount_points_with_blanks_are_read() -> None:
     assert foreign_path._unescape("/a\\040b\\134c") == "/a b\\c"
+
+
+def test_what_lies_on_the_way_to_a_file_is_told_and_where_it_really_is(tmp_path: Path) -> None:
+    release = tmp_path / "releases" / "v1"
+    release.mkdir(parents=True)
+    (release / "file").write_text("")
+    (tmp_path / "current").symlink_to("releases/v1")
+    steps: list[foreign_path.Step] = []
+    found = foreign_path.follow(ME, f"{tmp_path}/current/file", steps)
+    os.close(found.descriptor)
+    assert found.path == str(release / "file")
+    wanted = [tmp_path / "current", tmp_path / "releases", release, release / "file"]
+    assert [step.path for step in steps][-4:] == list(map(str, wanted))
+    assert all(os.path.samestat(step.entry, os.lstat(step.path)) for step in steps)
+    assert all(os.path.samestat(step.folder, os.stat(os.path.dirname(step.path))) for step in steps)
+    assert foreign_path.real(ME, "/") == "/"

@@ -76,8 +76,47 @@ def test_who_may_write_or_replace_a_file_is_told_by_modes_and_owners(
 
 
 @ROOT_ONLY
-def test_root_is_kept_out_by_no_mode(app: Path) -> None:
+def test_root_is_kept_out_by_no_mode_which_excuses_nobody_else(app: Path) -> None:
     assert stored_file.examine(os.getpid(), str(app)).writable == "root"
+    app.chmod(0o646)
+    assert stored_file.examine(os.getpid(), str(app)).writable == "yes"
+
+
+@ROOT_ONLY
+def test_whoever_may_replace_a_folder_or_a_link_on_the_way_may_replace_the_file(app: Path, nobody: int) -> None:
+    outer = app.parent.parent
+    assert stored_file.examine(nobody, str(app)).writable == "no"
+    outer.chmod(0o757)
+    found = stored_file.examine(nobody, str(app))
+    assert (found.writable, found.how) == ("yes", f"its user may put something else in the place of {app.parent}")
+    outer.chmod(0o755)
+    links = outer / "links"
+    links.mkdir()
+    links.chmod(0o755)
+    (links / "current").symlink_to(app.parent)
+    through = str(links / "current" / app.name)
+    assert stored_file.examine(nobody, through).writable == "no"
+    os.chown(links, NOBODY, NOBODY)
+    assert stored_file.examine(nobody, through).how.endswith(f"in the place of {links}/current")
+
+
+@ROOT_ONLY
+def test_nobody_replaces_what_is_mounted_read_only() -> None:
+    """The folder is the service's own, and systemd's ReadOnlyPaths= covers the one below."""
+    script = """
+        set -e
+        mount -t tmpfs -o mode=755 none /mnt && cd /mnt && mkdir -p app/release && echo '{}' > app/release/a.json
+        chown -R 65534 /mnt/app && mount --bind app/release app/release && mount -o remount,ro,bind app/release
+        exec setpriv --reuid 65534 --clear-groups sh -c 'echo; read line'
+    """
+    with subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout
+        assert child.stdout.readline() == b"\n"
+        found = stored_file.examine(child.pid, "/mnt/app/release/a.json")
+        child.communicate(b"\n")
+    assert (found.writable, found.mount_writable) == ("no", False)
 
 
 def test_a_path_is_its_folder_and_its_name_however_it_is_called(app: Path, tmp_path: Path) -> None:
@@ -92,6 +131,23 @@ def test_a_path_is_its_folder_and_its_name_however_it_is_called(app: Path, tmp_p
     other.mkdir()
     (other / app.name).write_text("{}")
     assert stored_file.examine(os.getpid(), str(other / app.name)).place != there
+    assert str(app) in stored_file.paths(there)
+
+
+@ROOT_ONLY
+def test_a_place_is_found_again_however_another_process_mounts_it(tmp_path: Path) -> None:
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "v1" / "a.json").write_text("{}")
+    script = 'mount --bind "$0" /mnt && echo && read line'
+    with subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", script, tmp_path / "v1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout
+        assert child.stdout.readline() == b"\n"
+        inside = stored_file.examine(child.pid, "/mnt/a.json").place
+        child.communicate(b"\n")
+    assert inside == stored_file.examine(os.getpid(), str(tmp_path / "v1" / "a.json")).place
+    assert str(tmp_path / "v1" / "a.json") in stored_file.paths(inside)
 
 
 def test_a_digest_is_that_of_the_bytes(app: Path) -> None:

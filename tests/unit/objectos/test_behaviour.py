@@ -68,20 +68,21 @@ def test_no_foreign_variable_is_ever_said_to_be_ignored() -> None:
 @pytest.mark.parametrize(
     ("product", "version", "given", "boots"),
     [
-        (OBJECTSTACK, "17.4.0", {"OS_ARTIFACT_PATH": "/a", "OS_ARTIFACT_URL": "https://h/b"}, "https://h/b"),
-        (OBJECTSTACK, "16.0.0", {"OS_ARTIFACT_PATH": "/a", "OS_ARTIFACT_URL": "https://h/b"}, "/a"),
-        (OBJECTSTACK, "17.4.0", {"OS_ARTIFACT_PATH": "/a", "OS_INTERNAL_ARTIFACT_PATH": "/b"}, "/b"),
-        (OBJECTSTACK, "17.4.0", {"OS_ARTIFACT_FILE": "/a"}, None),
-        (OBJECTSTACK, "17.4.0", {"OS_ARTIFACT_PATH": " ", "OS_ARTIFACT_URL": ""}, None),
-        (OBJECTOS, "4.2.0", {"OS_ARTIFACT_FILE": "/a", "OS_ARTIFACT_PATH": "/b"}, "/a"),
-        (UNKNOWN, None, {"OS_ARTIFACT_FILE": "/a"}, "/a"),
-        (UNKNOWN, None, {"OS_ARTIFACT_FILE": "/a", "OS_ARTIFACT_PATH": "/b"}, None),
+        (OBJECTSTACK, "17.4.0", {"OS_ARTIFACT_PATH": "/a", "OS_ARTIFACT_URL": "https://h/b"}, ["https://h/b"]),
+        (OBJECTSTACK, "16.0.0", {"OS_ARTIFACT_PATH": "/a", "OS_ARTIFACT_URL": "https://h/b"}, ["/a"]),
+        (OBJECTSTACK, "17.4.0", {"OS_ARTIFACT_PATH": "/a", "OS_INTERNAL_ARTIFACT_PATH": "/b"}, ["/b"]),
+        (OBJECTSTACK, "17.4.0", {"OS_ARTIFACT_FILE": "/a"}, []),
+        (OBJECTSTACK, "17.4.0", {"OS_ARTIFACT_PATH": " ", "OS_ARTIFACT_URL": ""}, []),
+        (OBJECTOS, "4.2.0", {"OS_ARTIFACT_FILE": "/a", "OS_ARTIFACT_PATH": "/b"}, ["/a"]),
+        (OBJECTOS, "4.2.0", {"OS_ARTIFACT_PATH": "/b"}, ["/b"]),
+        (UNKNOWN, None, {"OS_ARTIFACT_FILE": "/a"}, ["/a"]),
+        (UNKNOWN, None, {"OS_ARTIFACT_FILE": "/a", "OS_ARTIFACT_PATH": "/b"}, ["/a", "/b"]),
     ],
 )
 def test_a_product_boots_from_what_it_prefers(
-    product: str, version: str | None, given: dict[str, str], boots: str | None
+    product: str, version: str | None, given: dict[str, str], boots: list[str]
 ) -> None:
-    assert behaviour.artifact(product, version, given) == boots
+    assert [text for _, text in behaviour.artifacts(product, version, given)] == boots
 
 
 def test_what_is_expected_are_the_names_that_the_product_reads() -> None:

@@ -39,15 +39,29 @@ def test_files_that_an_option_names_are_known() -> None:
     line = ["/usr/bin/node", *options, "x.js", "--env-file=d"]
     assert product.env_files(line) == [("a.env", False), ("b.env", False), ("/c", True)]
     assert product.script(line) == "x.js"
+    assert product.script(["node dist/server.js"]) == "dist/server.js"
+    assert product.script(["npm exec os start"]) is None
     assert not product.env_files(["docker", "run", "--env-file=x"])
 
 
 def test_settings_of_the_product_make_a_runtime_but_not_of_a_shell() -> None:
     assert product.is_told(["PATH", "OS_PROJECT_ID"])
     assert not product.is_told(["PATH", "OS_PORT"])
-    assert product.carries(["-bash"])
-    assert product.carries(["sshd: root@pts/0"])
-    assert not product.carries(["node", "x.js"])
+    assert product.is_bystander("/usr/bin/bash")
+    assert not product.is_bystander("/usr/bin/node")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["npm exec os start"], ["npm start"], ["node", "/usr/bin/npx", "os"], ["PM2 v6.0.5: God Daemon (/root/.pm2)"],
+        ["/usr/bin/node", "--run", "start"], ["/usr/bin/python3", "/usr/bin/supervisord", "-n"],
+        ["/usr/bin/node", "/usr/lib/node_modules/pnpm/bin/pnpm.cjs", "start"],
+    ],
+)  # fmt: skip
+def test_what_starts_programs_for_others_is_told_from_programs(argv: list[str]) -> None:
+    assert product.is_runner(argv)
+    assert not product.is_runner(["node", "dist/server.js", "npm"])
 
 
 def test_flags_override_variables() -> None:

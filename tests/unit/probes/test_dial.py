@@ -75,7 +75,9 @@ def _icmp(offender: str) -> list[tuple[int, int, bytes]]:
         (errno.ENETUNREACH, [], "unreachable"),
         (errno.EACCES, [], "unreachable"),
         (errno.EPERM, [], "unreachable"),
-        (errno.ECONNRESET, [], "failed"),
+        (errno.ECONNRESET, [], "refused"),  # accepted, and thrown out at once: the far host was there
+        (errno.EPIPE, [], "refused"),
+        (errno.EIO, [], "failed"),
         (errno.ECONNREFUSED, [(0, 11, b"short")], "refused"),
     ],
 )

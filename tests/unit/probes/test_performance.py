@@ -5,13 +5,16 @@ from __future__ import annotations
 import socket
 import threading
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from airgap_check.asset import Check, Probe
 from airgap_check.fact import Process, Workload
 from airgap_check.kernel import netns
-from airgap_check.probes import performance
+from airgap_check.probes import conversation, dial, performance
+from airgap_check.probes.account import Checked, Target, Told
 from airgap_check.probes.errand import Errand, Need
 from airgap_check.probes.vantage_point import Owner, VantagePoint
 
@@ -67,9 +70,23 @@ def test_a_place_is_tried_once_whatever_it_is_called() -> None:
         except BlockingIOError:
             second = None
     assert second is None
-    assert [probe.outcome for probe in _probes(outcome)].count("reached") == 1
-    assert [probe.outcome for probe in _probes(outcome)].count("skipped") == 2
+    assert [probe.outcome for probe in _probes(outcome)] == ["reached"] * 3  # what holds for one name holds for all
+    assert [bool(probe.latency_ms) for probe in _probes(outcome)] == [True, False, False]
     assert len(outcome.attempts) == 1
+
+
+def test_of_two_errands_to_one_place_the_one_that_finds_out_more_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dial, "reach", lambda *_, **__: dial.Dialled("connected"))
+    spoken: list[str] = []
+
+    def converse(_: object, target: Target, __: float) -> Told:
+        spoken.append(target.protocol)
+        return Told("failed", "protocol", "it is no Redis")
+
+    monkeypatch.setattr(conversation, "converse", converse)
+    outcome = _perform([_errand(6379), _errand(6379, "cache.bank.example", protocol="redis", entry="cache")])
+    assert spoken == ["redis"]
+    assert {(probe.entry, probe.outcome) for probe in _probes(outcome)} == {("cache", "failed"), (None, "failed")}
 
 
 def test_what_refuses_and_what_has_no_address_are_told_apart() -> None:
@@ -116,3 +133,50 @@ def test_more_than_can_be_tried_is_a_gap() -> None:
     outcome = _perform(errands, stopped=True)
     assert any("no more than" in gap for gap in outcome.gaps)
     assert len(_probes(outcome)) == len(errands)
+
+
+def test_a_canary_that_a_router_of_the_internet_refuses_was_let_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its packet has crossed the gap, whoever sent the answer; a router of the site's own has done its duty."""
+    beyond = ip_address("1.0.0.1")
+    said = dial.Dialled("unreachable", f"No route to host: said by {beyond}", beyond)
+    monkeypatch.setattr(dial, "reach", lambda *_, **__: said)
+    errand = Errand(Need("1.1.1.1", 443, "tcp", "none", purpose="canary"), HERE, OWNER, ip_address("1.1.1.1"))
+    (opened,) = _probes(performance.perform([errand], NOW, threading.Event()))
+    assert (opened.outcome, "1.0.0.1" in opened.detail) == ("refused", True)
+    (closed,) = _probes(performance.perform([errand], NOW, threading.Event(), [ip_network("1.0.0.0/24")]))
+    assert closed.outcome == "unreachable"
+
+
+@pytest.mark.parametrize(("port", "found"), [(9000, 1), (389, 0)])
+def test_an_identity_provider_whose_document_nobody_read_is_said(
+    monkeypatch: pytest.MonkeyPatch, port: int, found: int
+) -> None:
+    monkeypatch.setattr(dial, "reach", lambda *_, **__: dial.Dialled("connected"))
+    outcome = _perform([_errand(port, role="idp")])
+    undiscovered = [one for one in outcome.records if isinstance(one, Check) and one.aspect == "idp-discovery"]
+    assert [one.outcome for one in undiscovered] == ["failed"] * found
+
+
+def test_destinations_that_were_not_judged_leave_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dial, "reach", lambda *_, **__: dial.Dialled("connected"))
+    told = Told("reached", "done", "", checks=(Checked("idp-discovery", "unknown", "201 destinations"),))
+    monkeypatch.setattr(conversation, "converse", lambda *_: told)
+    assert _perform([_errand(443, role="idp", protocol="oidc")]).gaps == ("127.0.0.1:443: 201 destinations",)
+
+
+def test_one_door_that_tells_is_enough_and_none_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime has doors for metrics and debuggers too, which know nothing of its posture."""
+    monkeypatch.setattr(dial, "reach", lambda *_, **__: dial.Dialled("connected"))
+
+    def converse(_: object, target: Target, __: float) -> Told:
+        if target.port != 3000:
+            return Told("failed", "protocol", "no HTTP")
+        return Told("reached", "done", "", checks=(Checked("control-plane-mounted", "failed", "it is"),))
+
+    monkeypatch.setattr(conversation, "converse", converse)
+    doors = [_errand(port, purpose="posture", role="runtime", protocol="runtime") for port in (3000, 9229)]
+    checks = [one for one in _perform(doors).records if isinstance(one, Check)]
+    assert {(one.aspect, one.outcome) for one in checks} == {
+        ("control-plane-mounted", "failed"),
+        ("login-path", "unknown"),
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -15,7 +15,9 @@ from airgap_check.probes import canary
 from airgap_check.probes.vantage_point import Owner, VantagePoint
 from tests.building import remote
 
-HERE = VantagePoint(netns.Namespace(netns.own_inode(), "process"), (Owner(Process(pid=7, name="node"), None),), 1000)
+NODE = Owner(Process(pid=7, name="node"), None)
+HERE = VantagePoint(netns.Namespace(netns.own_inode(), "process"), (NODE,), (999, 1000))
+SERVFAIL = "in network namespace 7: not answered: www.vendor.com (servfail)"
 OUTSIDE = ip_address("1.1.1.1")
 WAY = Route(local=False, interface="eth0", gateway=bytes([10, 0, 0, 1]))
 
@@ -66,7 +68,9 @@ def test_a_namespace_that_has_gone_is_unknown() -> None:
         (["10.0.0.1", "93.184.216.34"], "ok", "failed"),
         (["10.0.0.1"], "ok", "passed"),
         ([], "nxdomain", "passed"),
-        ([], "timeout", "passed"),
+        ([], "servfail", "passed"),
+        ([], "timeout", "unknown"),
+        (["93.184.216.34"], "timeout", "failed"),
     ],
 )
 def test_a_name_must_not_lead_outside(addresses: list[str], status: Any, outcome: str) -> None:
@@ -75,6 +79,28 @@ def test_a_name_must_not_lead_outside(addresses: list[str], status: Any, outcome
     told = Evidence(kind="resolution", status="complete", records=(answer,))
     (check,) = canary.answered(["www.vendor.com"], told)
     assert (check.aspect, check.subject, check.outcome) == ("canary-name", "www.vendor.com", outcome)
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"), [("not asked: www.vendor.com: 8.8.8.8 is public", "unknown"), (SERVFAIL, "passed")]
+)
+def test_a_name_that_was_not_asked_everywhere_is_unknown(reason: str, outcome: str) -> None:
+    answer = Answer(name="www.vendor.com", netns=1, source="dns", status="servfail")
+    told = Evidence(kind="resolution", status="partial", reason=reason, records=(answer,))
+    (check,) = canary.answered(["www.vendor.com"], told)
+    assert check.outcome == outcome
+
+
+def test_who_refuses_from_beyond_the_gap_is_told_from_a_router_of_the_site_and_from_this_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routes, "find", lambda *_, **__: WAY)
+    own = [ip_network("198.18.0.0/15"), ip_network("1.1.1.0/24")]
+    assert canary.is_outside(ip_address("1.1.1.254"), HERE, ())
+    assert not canary.is_outside(ip_address("1.1.1.254"), HERE, own)
+    assert not canary.is_outside(ip_address("10.0.0.1"), HERE, ())
+    monkeypatch.setattr(routes, "find", lambda *_, **__: Route(local=True, interface="lo"))
+    assert not canary.is_outside(ip_address("1.1.1.254"), HERE, ())
 
 
 def test_a_name_that_was_not_asked_is_unknown() -> None:

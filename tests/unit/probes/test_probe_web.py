@@ -288,3 +288,11 @@ def test_xml_that_is_hostile_or_something_else_is_refused(body: str, reason: str
 def test_xml_of_anybody_is_read_or_refused(body: bytes) -> None:
     with suppress(ConversationError):
         assert _Metadata(body).named == []
+
+
+def test_a_discovery_document_that_hides_a_destination_in_its_depths_is_refused() -> None:
+    hidden: object = "https://login.vendor.com/token"
+    for _ in range(20):
+        hidden = {"more": hidden}
+    told = discovery(DOCUMENT | {"extension": hidden})
+    assert (told.outcome, "nested too deep" in told.detail) == ("failed", True)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import pytest
 
 from airgap_check.evidence import Runtime
 from airgap_check.fact import Process, Workload
@@ -21,7 +26,7 @@ def _runtime(inode: int | None) -> Runtime:
 
 def test_runtimes_of_one_namespace_share_a_point_of_view() -> None:
     (point,), faults = vantage_point.find([_runtime(INODE), _runtime(INODE)], [OWN])
-    assert (point.inode, len(point.owners), point.uid) == (INODE, 2, os.getuid())
+    assert (point.inode, len(point.owners), point.uids) == (INODE, 2, (os.getuid(),))
     assert str(point) == f"net:[{INODE}] (unit a.service)"
     assert faults == []
 
@@ -47,7 +52,7 @@ def test_the_doors_of_a_runtime_are_what_its_processes_listen_at() -> None:
     (point,), _ = vantage_point.find([_runtime(INODE)], [OWN])
     with socket.create_server(("127.0.0.1", 0)) as first:
         doors = front_door.find(point)
-        assert ("127.0.0.1", first.getsockname()[1]) in {(str(address), port) for address, port in doors}
+        assert ("127.0.0.1", first.getsockname()[1]) in {(str(door.address), door.port) for door in doors}
     stranger = vantage_point.VantagePoint(OWN, (vantage_point.Owner(Process(pid=2**22 + 1), None),))
     assert front_door.find(stranger) == ()
 
@@ -55,4 +60,31 @@ def test_the_doors_of_a_runtime_are_what_its_processes_listen_at() -> None:
 def test_who_listens_everywhere_is_asked_on_loopback() -> None:
     (point,), _ = vantage_point.find([_runtime(INODE)], [OWN])
     with socket.create_server(("0.0.0.0", 0)) as server:
-        assert server.getsockname()[1] in {port for address, port in front_door.find(point) if address.is_loopback}
+        assert server.getsockname()[1] in {door.port for door in front_door.find(point) if door.address.is_loopback}
+
+
+def test_every_runtime_of_a_network_namespace_is_asked_at_its_own_doors() -> None:
+    """Four runtimes that share the host's network: none hides behind the ports of the others."""
+    listen = "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)"
+    with ExitStack() as stack:
+        started = []
+        for _ in range(4):
+            argv = [sys.executable, "-I", "-c", f"{listen}; sys.stdin.read()"]
+            one = stack.enter_context(subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            assert one.stdin is not None
+            stack.callback(one.stdin.close)
+            assert one.stdout is not None
+            started.append((one.pid, int(one.stdout.readline())))
+        owners = tuple(vantage_point.Owner(Process(pid=pid), None) for pid, _ in started)
+        doors = front_door.find(vantage_point.VantagePoint(OWN, owners))
+    assert {(door.owner.process.pid, door.port) for door in doors} == set(started)
+
+
+def test_what_a_runtime_holds_and_we_may_not_see_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (point,), _ = vantage_point.find([_runtime(INODE)], [OWN])
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        front_door.find(point)

@@ -67,5 +67,20 @@ def test_pull_policies(policy: str | None, outcome: str) -> None:
     assert judged("app:1.0", image("app:1.0"), pull_policy=policy)["service-pull"] == outcome
 
 
+def test_a_service_whose_image_nobody_can_tell_is_undecided() -> None:
+    assert judged(None, image("app:1.0"))["image-delivered"] == "unknown"
+
+
+@pytest.mark.parametrize(("other", "outcome"), [(ID, "passed"), (OTHER, "failed")])
+def test_a_name_stands_for_one_image(other: str, outcome: str) -> None:
+    images = [image("docker.io/library/app:1.0"), image("app:1.0")._replace(id=other)]
+    assert [one.outcome for one in delivery.ambiguous(images)] == [outcome]
+
+
+def test_a_name_may_stand_for_one_image_a_platform() -> None:
+    images = [image("app:1.0"), image("app:1.0")._replace(id=OTHER, platform="linux/arm64")]
+    assert [one.outcome for one in delivery.ambiguous(images)] == ["passed"]
+
+
 def test_what_is_built_on_the_host_fails_whatever_its_image_is_called() -> None:
     assert judged(None, image("app:1.0"), builds=True) == {"service-build": "failed"}

@@ -26,7 +26,8 @@ def test_everything_in_it_is_listed_by_its_kind(tmp_path: Path) -> None:
     assert kinds == {"a/file": "file", "inside": "link", "outside": "link", "folder": "link", "pipe": "special"}
     led = {name: folder.led_to(folder.members[name]) for name in ("inside", "outside", "folder")}
     assert led == {"inside": "a/file", "outside": None, "folder": None}
-    assert folder.text("a/file") == "text"
+    assert folder.text("a/file") == folder.text("inside") == "text"
+    assert set(folder.files) == {"a/file", "inside"}
 
 
 def test_a_link_that_came_later_is_not_followed(tmp_path: Path) -> None:

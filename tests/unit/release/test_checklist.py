@@ -31,7 +31,7 @@ def test_headings_of_every_kind_are_read_with_what_stands_below() -> None:
 
 
 def test_all_topics_by_headings() -> None:
-    assert checklist.missing([WHOLE]) == []
+    assert checklist.missing({"ops.md": WHOLE}) == []
     assert checklist.is_checklist("NOTES.md", WHOLE)
     assert not checklist.is_checklist("NOTES.json", WHOLE)
 
@@ -39,27 +39,43 @@ def test_all_topics_by_headings() -> None:
 @pytest.mark.parametrize("topic", ["Upgrading", "Rolling back"])
 def test_a_topic_without_its_heading_is_missing_even_where_the_word_stands(topic: str) -> None:
     text = WHOLE.replace(topic, "More").replace("Dump", "Before the upgrade, and before a rollback, dump")
-    assert checklist.missing([text]) == [{"Upgrading": "upgrade", "Rolling back": "rollback"}[topic]]
+    assert checklist.missing({"ops.md": text}) == [{"Upgrading": "upgrade", "Rolling back": "rollback"}[topic]]
 
 
 @pytest.mark.parametrize("body", ["", "TODO: write this down later", "tbd", "..."])
 def test_a_heading_with_nothing_below_covers_nothing(body: str) -> None:
-    assert checklist.missing([WHOLE.replace("Load the new image first.", body)]) == ["upgrade"]
+    assert checklist.missing({"ops.md": WHOLE.replace("Load the new image first.", body)}) == ["upgrade"]
 
 
 def test_a_plain_list_counts_by_its_lines() -> None:
     text = "# Checklist\n- [ ] upgrade the image first\n- [ ] roll back with the old one\n- [ ] back up the database\n"
-    assert checklist.missing([text]) == ["diagnostics"]
-    assert checklist.missing([text, "- run the diagnostics script\n"]) == []
-    assert checklist.missing([]) == ["upgrade", "rollback", "backup", "diagnostics"]
+    assert checklist.missing({"ops.md": text}) == ["diagnostics"]
+    assert checklist.missing({"ops.md": text, "more.md": "- run the diagnostics script\n"}) == []
+    assert checklist.missing({}) == ["upgrade", "rollback", "backup", "diagnostics"]
 
 
-@pytest.mark.parametrize("name", ["CHECKLIST.md", "docs/operations.txt", "ops-runbook.adoc", "OPERATIONS_CHECKLIST"])
+def test_a_document_that_is_called_after_a_topic_covers_it() -> None:
+    said = "# How to\nStop the service first, then do what follows.\n"
+    assert checklist.missing({"docs/ROLLBACK.md": said, "05_troubleshooting.txt": said}) == ["upgrade", "backup"]
+    assert checklist.missing({"upgrade.md": "TODO"}) == ["upgrade", "rollback", "backup", "diagnostics"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CHECKLIST.md",
+        "docs/operations.txt",
+        "ops-runbook.adoc",
+        "OPERATIONS_CHECKLIST",
+        "Backup_Restore.md",
+        "upgrade.md",
+    ],
+)
 def test_names_of_checklists(name: str) -> None:
     assert checklist.is_named(name)
 
 
-@pytest.mark.parametrize("name", ["checklist.json", "README.md", "crops.md"])
+@pytest.mark.parametrize("name", ["checklist.json", "README.md", "crops.md", "checklist.pdf", "developers.md"])
 def test_other_names(name: str) -> None:
     assert not checklist.is_named(name)
 
@@ -95,5 +111,5 @@ def test_no_text_breaks_it(text: str) -> None:
     lines = text.splitlines()
     for one in document.sections(text):
         assert one.title in lines[one.line - 1]
-    checklist.missing([text])
+    checklist.missing({"ops.md": text})
     guidance.is_database_guide("DATABASE.md", text)

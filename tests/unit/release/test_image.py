@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import sys
 import time
@@ -20,6 +22,7 @@ from tests.unit.release.test_archive import END, header
 from tests.unit.release.test_image_mutations import examined, failed, legacy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 ATTESTED: dict[str, Any] = {
@@ -39,6 +42,63 @@ def zstd_image() -> Layout:
             **named(),
         )
     )
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "xz": lzma.compress,
+    "bz2": bz2.compress,
+    "gz": gzip.compress,
+    "zst": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("form", PACKED)
+def test_an_archive_may_be_compressed_as_docker_reads_it(tmp_path: Path, form: str) -> None:
+    (tmp_path / "image").write_bytes(PACKED[form](runtime().archive()))
+    seen = examine(str(tmp_path / "image"), platform="linux/amd64")
+    assert (recognise(str(tmp_path / "image")), len(seen.images), failed(seen)) == ("oci-archive", 1, set())
+
+
+@pytest.mark.parametrize("form", ["xz", "bz2"])
+def test_one_that_is_cut_off_is_told(tmp_path: Path, form: str) -> None:
+    (tmp_path / "image").write_bytes(PACKED[form](runtime().archive())[:-40])
+    assert failed(examine(str(tmp_path / "image"), platform="linux/amd64")) == {"image-malformed"}
+
+
+@pytest.mark.parametrize("form", ["xz", "bz2"])
+def test_a_bomb_of_any_kind_is_refused(tmp_path: Path, form: str) -> None:
+    (tmp_path / "image").write_bytes(PACKED[form](header(b"oci-layout", size=b"%011o\0" % (1 << 28)) + bytes(1 << 28)))
+    assert "hostile-archive" in failed(examine(str(tmp_path / "image")))
+
+
+def test_an_image_is_recognised_however_late_its_names_come(tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(tar([("README", bytes(3 << 20)), *sorted(runtime().files.items())]))
+    assert recognise(str(tmp_path / "image")) == "oci-archive"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [tar([("index.html", b"x"), ("manifest.json", b'{"name": "a web application"}')]), bytes(1 << 20), b"text" * 300],
+)
+def test_what_is_no_image_is_not_taken_for_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(gzip.compress(content))
+    assert recognise(str(tmp_path / "file")) is None
+
+
+def test_what_crane_and_kaniko_write_is_read(tmp_path: Path) -> None:
+    packed = gzip.compress(tar(UPPER))
+    stated = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": [digest(tar(UPPER))]}}
+    named_by_digest = json.dumps(stated).encode()
+    layer = f"{digest(packed).removeprefix('sha256:')}.tar.gz"
+    entry = {"Config": digest(named_by_digest), "RepoTags": [REFERENCE], "Layers": [layer]}
+    files = (
+        (digest(named_by_digest), named_by_digest),
+        (layer, packed),
+        ("manifest.json", json.dumps([entry]).encode()),
+    )
+    (tmp_path / "image").write_bytes(tar(files))
+    seen = examine(str(tmp_path / "image"), platform="linux/amd64")
+    assert (len(seen.images), failed(seen)) == (1, {"image-digest-unprovable"})
 
 
 def test_an_image_tells_what_it_is(tmp_path: Path) -> None:

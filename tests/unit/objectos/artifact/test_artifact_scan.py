@@ -243,3 +243,9 @@ def test_an_installed_package_leads_where_its_artifact_did(file: Path) -> None:
     content = (_CORPUS / "installed-package.com.corp.egress.json").read_bytes()
     read = _scan(file, content, at=("manifest",), root="$.manifest")
     assert [one.pointer for one in read.found] == [pointer.replace("$", "$.manifest") for pointer, *_ in _EXPECTED]
+
+
+def test_an_expression_without_words_is_no_empty_structure(file: Path) -> None:
+    content = {"webhooks": [{"name": "n", "url": {"dialect": "cel", "ast": {}}}]}
+    (one,) = _scan(file, json.dumps(content).encode()).found
+    assert (one.pointer, one.templated) == ("$.webhooks[0].url", True)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from airgap_check import needs
 from airgap_check.asset import Reference
 from airgap_check.evidence import Evidence, Setting
 from airgap_check.fact import Place, Process, Workload
 from airgap_check.kernel.netns import Namespace
 from airgap_check.objectos.endpoint import parse
+from airgap_check.preflight import needs
 from airgap_check.probes.vantage_point import Owner, VantagePoint
 from tests.building import policy
 
 if TYPE_CHECKING:
-    from airgap_check.needs import Needs
+    from airgap_check.preflight.needs import Needs
 
 TODAY = date(2026, 11, 23)
 NODE = Owner(Process(pid=7, name="node"), Workload(kind="unit", id="objectos.service", name="objectos.service"))
@@ -76,6 +77,8 @@ def test_every_host_and_address_is_tried_at_every_single_port() -> None:
         ("postgres://10.1.1.1:7000/db?sslmode=require", "database", "postgresql", "required", ""),
         ("mysql://10.1.1.1:7000/db", "database", "mysql", "opportunistic", ""),
         ("mongodb://10.1.1.1:7000/db", "database", "mongodb", "opportunistic", ""),
+        ("mongodb://10.1.1.1:7000/db?replicaSet=a&tls=true", "database", "mongodb", "required", ""),
+        ("mysql://10.1.1.1:7000/db?ssl-mode=REQUIRED", "database", "mysql", "required", ""),
         ("rediss://10.1.1.1:7000", "cluster", "redis", "required", ""),
         ("redis://10.1.1.1:7000", "cluster", "redis", "none", ""),
         ("smtps://10.1.1.1:7000", "smtp", "smtp", "required", ""),
@@ -144,3 +147,17 @@ def test_an_entry_for_the_runtime_is_tried_for_it() -> None:
 
 def test_an_expired_entry_asks_for_nothing() -> None:
     assert _of({"role": "other", "cidr": "10.1.1.1/32", "ports": [1], "expires": "2020-01-01"}) == needs.Needs((), ())
+
+
+def test_the_bucket_of_an_object_store_is_that_of_the_same_process() -> None:
+    store = _setting("http://10.1.1.1:9000", "object-storage")
+    place = Place(kind="process", pid=7)
+    bucket = Setting(
+        name="OS_STORAGE_S3_BUCKET", value="backups", posture="other", role="object-storage", place=place
+    )  # fmt: skip
+    entry = {"role": "object-storage", "cidr": "10.1.1.1/32", "ports": [9000]}
+    ((need, _),) = _of(entry, settings=(store, bucket)).needs
+    assert (need.protocol, need.detail) == ("s3", "backups")
+    other = msgspec.structs.replace(bucket, place=Place(kind="process", pid=8))
+    ((need, _),) = _of(entry, settings=(store, other)).needs
+    assert need.detail == ""

@@ -9,9 +9,9 @@ from airgap_check import preflight
 from airgap_check.asset import Artifact, Probe
 from airgap_check.evidence import Evidence, Runtime
 from airgap_check.fact import Process
-from airgap_check.itinerary import Itinerary
 from airgap_check.kernel import netns
 from airgap_check.plan import Plan
+from airgap_check.preflight.itinerary import Itinerary
 from airgap_check.probes.errand import Omission
 from airgap_check.probes.performance import Outcome
 from airgap_check.probes.vantage_point import VantagePoint

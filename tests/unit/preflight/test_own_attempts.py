@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airgap_check import own_attempts
 from airgap_check.evidence import Connection, Counter, Evidence
+from airgap_check.preflight import own_attempts
 from airgap_check.probes.performance import Attempt
 from tests.building import STARTED, connection
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check import needs
-from airgap_check.address import parse, scope_of, unwrap
+from airgap_check.address import parse, unwrap
 from airgap_check.allowlist import Allowlist
 from airgap_check.domain import below, is_special, normal
 from airgap_check.errors import UsageError
 from airgap_check.evidence import Runtime
 from airgap_check.policy import networks_of
+from airgap_check.preflight import needs
 from airgap_check.probes import canary, front_door, vantage_point
 from airgap_check.probes.errand import Errand, Need, Omission
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date
 
-    from airgap_check.address import Address
+    from airgap_check.address import Address, Unwrapped
     from airgap_check.evidence import Evidence
     from airgap_check.kernel.netns import Namespace
     from airgap_check.policy import Policy
+    from airgap_check.probes.front_door import Door
     from airgap_check.probes.vantage_point import VantagePoint
 
 _RANK = {"needed": 0, "posture": 1, "canary": 2}
@@ -69,9 +70,14 @@ def settle(
         needed = needs.of(policy, evidence, point, today)
         errands += [Errand(need, point, owner) for need, owner in needed.needs]
         omissions.update(dict.fromkeys(needed.omissions))
-        doors, missing = _doors(point)
-        errands += doors
-        omissions.update(dict.fromkeys(missing))
+        try:
+            doors = front_door.find(point)
+        except OSError as error:
+            faults.append(f"where {point.who} listens could not be seen ({error.strerror or error})")
+            continue
+        errands += [_knock(door, point) for door in doors]
+        if point.owners and not doors:
+            omissions[Omission(f"posture of {point.who}", "it listens nowhere")] = None
     errands += canary.errands(canaries, points)
     canary_names = tuple(map(normal, policy.file.canaries.names))
     if not canaries and not canary_names:
@@ -81,23 +87,10 @@ def settle(
     )
 
 
-def _doors(point: VantagePoint) -> tuple[list[Errand], list[Omission]]:
-    """Return how to ask the runtimes of a place about themselves."""
-    if not point.owners:
-        return [], []
-    try:
-        doors = front_door.find(point)
-    except OSError as error:
-        return [], [Omission(f"posture of {point.who}", f"where it listens could not be seen ({error.strerror})")]
-    if not doors:
-        return [], [Omission(f"posture of {point.who}", "it listens nowhere")]
-    return [
-        Errand(
-            Need(str(address), port, "runtime", "none", role="runtime", purpose="posture"),
-            point, point.owners[0], address,
-        )
-        for address, port in doors
-    ], []  # fmt: skip
+def _knock(door: Door, point: VantagePoint) -> Errand:
+    """Return how a runtime is asked about itself."""
+    need = Need(str(door.address), door.port, "runtime", "none", role="runtime", purpose="posture")
+    return Errand(need, point, door.owner, door.address)
 
 
 def useful_canaries(policy: Policy, today: date) -> tuple[Address, ...]:
@@ -107,12 +100,13 @@ def useful_canaries(policy: Policy, today: date) -> tuple[Address, ...]:
     where = f"{policy.shown_path or 'policy'}: canaries"
     allowlist = Allowlist(policy, (), today)
     for text in policy.file.canaries.addresses:
-        address = parse(text)
-        reason = "not an address" if address is None else _useless(policy, address)
-        if reason or address is None:
-            faults.append(f"{where}.addresses: {text} is {reason}: name a host of the internet that would answer")
+        if (address := parse(text)) is None:
+            continue
+        inner = unwrap(address)
+        if reason := _useless(policy, inner):
+            faults.append(f"{where}.addresses: {address} is {reason}: name a host of the internet that would answer")
         else:
-            found[unwrap(address).address] = None
+            found[inner.address] = None
     for name in policy.file.canaries.names:
         inside = any(below(name, domain) for domain in policy.file.networks.domains)
         if is_special(name) or inside or allowlist.covers_name(name):
@@ -123,12 +117,8 @@ def useful_canaries(policy: Policy, today: date) -> tuple[Address, ...]:
     return tuple(found)
 
 
-def _useless(policy: Policy, address: Address) -> str:
-    """Say why an address cannot tell whether the gap is open; nothing where it can."""
-    scope = scope_of(address)
-    if scope != "public":
-        return scope
-    inner = unwrap(address)
+def _useless(policy: Policy, inner: Unwrapped) -> str:
+    """Say why a public address cannot tell whether the gap is open; nothing where it can."""
     if inner.wrapping not in {None, "mapped"}:
         return f"an IPv4 address inside another ({inner.wrapping})"
     if any(inner.address in network for network in policy.internal):

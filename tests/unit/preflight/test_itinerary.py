@@ -6,9 +6,9 @@ from datetime import date
 
 import pytest
 
-from airgap_check import itinerary
-from airgap_check.errors import UsageError
+from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.evidence import Evidence
+from airgap_check.preflight import itinerary
 from tests.building import policy
 
 TODAY = date(2026, 11, 23)
@@ -19,10 +19,17 @@ TODAY = date(2026, 11, 23)
     [
         "10.0.0.1", "127.0.0.1", "192.0.2.1", "198.51.100.7", "203.0.113.7", "2001:db8::1", "100.64.0.1", "169.254.1.1",
         "169.254.169.254", "198.18.0.1", "224.0.0.1", "255.255.255.255", "240.0.0.1", "0.0.0.0", "::1", "fe80::1",
-        "fd00::1", "::ffff:10.0.0.1", "64:ff9b::808:808", "2002:808:808::1",
+        "fd00::1", "::ffff:10.0.0.1", "one.one.one.one",
     ],
 )  # fmt: skip
-def test_an_address_that_is_no_host_of_the_internet_is_refused(address: str) -> None:
+def test_an_address_that_is_no_host_of_the_internet_is_a_fault_of_the_policy(address: str) -> None:
+    with pytest.raises(InvalidFileError) as caught:
+        policy(canaries={"addresses": [address]})
+    assert address in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["64:ff9b::808:808", "2002:808:808::1"])
+def test_an_address_inside_another_is_refused(address: str) -> None:
     with pytest.raises(UsageError, match=r"canaries\.addresses") as caught:
         itinerary.useful_canaries(policy(canaries={"addresses": [address]}), TODAY)
     assert address in str(caught.value)
@@ -51,14 +58,20 @@ def test_a_name_that_an_entry_approves_is_refused() -> None:
 
 
 def test_every_useless_canary_is_told() -> None:
-    given = policy(canaries={"addresses": ["10.0.0.1", "1.1.1.1", "192.0.2.9"], "names": ["x.local", "vendor.com"]})
+    wrapped = ["2002:808:808::1", "1.1.1.1", "64:ff9b::808:808"]
+    given = policy(canaries={"addresses": wrapped, "names": ["x.local", "vendor.com"]})
     with pytest.raises(UsageError) as caught:
         itinerary.useful_canaries(given, TODAY)
     assert len(str(caught.value).splitlines()) == 3
 
 
 def test_hosts_of_the_internet_are_taken_each_once() -> None:
-    given = policy(canaries={"addresses": ["1.1.1.1", "::ffff:1.1.1.1", "2606:4700::1111"], "names": ["vendor.com"]})
+    given = policy(
+        canaries={
+            "addresses": ["1.1.1.1", "::ffff:1.1.1.1", "1.1.1.1%eth0", "2606:4700::1111"],
+            "names": ["vendor.com"],
+        }
+    )
     assert [str(address) for address in itinerary.useful_canaries(given, TODAY)] == ["1.1.1.1", "2606:4700::1111"]
 
 

@@ -45,6 +45,8 @@ _WEB_ROLES: dict[str, Protocol] = {"idp": "oidc", "object-storage": "s3"}
 _SOURCES = frozenset({"environment", "artifact", "state", "database"})
 _DATAGRAM_ROLES = frozenset({"ntp", "dhcp", "syslog"})
 _DATAGRAMS = "is not TCP, where no answer proves nothing"
+_TLS_BY_PARAMETER = frozenset({"postgresql", "mysql", "mongodb"})
+_INSISTING = ("sslmode=require", "sslmode=verify", "ssl-mode=required", "ssl-mode=verify", "tls=true", "ssl=true")
 _DIALERS = frozenset({"server-boot", "server-event"})
 
 
@@ -115,11 +117,15 @@ def _configured(evidence: Iterable[Evidence], allowlist: Allowlist) -> Iterator[
     for item in evidence:
         if item.kind not in _SOURCES:
             continue
-        for setting in item.of(Setting):
-            for end in setting.endpoints if setting.seen == "environment" else ():
+        settings = [setting for setting in item.of(Setting) if setting.seen == "environment"]
+        buckets = {setting.place.pid: setting.value for setting in settings if setting.name.endswith("_S3_BUCKET")}
+        for setting in settings:
+            for end in setting.endpoints:
                 decision = allowlist.endpoint(setting, end)
                 if decision.allowed == "yes" and decision.by:
-                    yield decision.by, _wanted(end, setting.role, setting.value)
+                    wanted = _wanted(end, setting.role, setting.value)
+                    bucket = buckets.get(setting.place.pid, "") if setting.role == "object-storage" else ""
+                    yield decision.by, wanted._replace(detail=wanted.detail or bucket)
         for reference in item.of(Reference):
             end_named = reference.endpoint
             if end_named is None or reference.dialer not in _DIALERS:
@@ -131,7 +137,7 @@ def _configured(evidence: Iterable[Evidence], allowlist: Allowlist) -> Iterator[
 
 def _wanted(end: Endpoint, role: str | None, text: str, pointer: str = "") -> _Wanted:
     scheme, path = _url(text, end)
-    secure = "sslmode=require" in text or "sslmode=verify" in text
+    secure = any(word in text.lower() for word in _INSISTING)
     return _Wanted(end, role or "", scheme, path, secure, "saml" in pointer.lower())
 
 
@@ -157,11 +163,9 @@ def _of_configured(entry: Entry, named: Iterable[_Wanted]) -> Iterator[Need]:
         if port is None or host is None:
             continue
         protocol, tls = _spoken(one.role if one.role == entry.role or not one.role else entry.role, port, one.scheme)
-        if one.secure and protocol == "postgresql":
+        if one.secure and protocol in _TLS_BY_PARAMETER:
             tls = "required"
-        if (
-            one.saml and protocol == "oidc"
-        ):  # its metadata, where that is what is named; a login page is not to be asked
+        if one.saml and protocol == "oidc":  # a login page is not to be asked: only its metadata, where that is named
             protocol = "saml" if "metadata" in one.detail.lower() else "tls" if tls == "required" else "tcp"
         yield _need(entry, host, port, (protocol, tls), _detail(protocol, one.detail))
 

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from airgap_check import audit, engine, itinerary, own_attempts, snapshot
+from airgap_check import audit, engine, snapshot
 from airgap_check.asset import Probe
 from airgap_check.collectors import resolution
+from airgap_check.errors import UsageError
 from airgap_check.evidence import Answer, Evidence
+from airgap_check.finding import DEFAULT_FAIL_ON, at_least
 from airgap_check.history import store
 from airgap_check.history.clearance import Clearance, clearance
 from airgap_check.history.memory import recalled
 from airgap_check.kernel import netns
 from airgap_check.plan import Observing
+from airgap_check.preflight import itinerary, own_attempts
 from airgap_check.probes import canary, performance, whereabouts
 from airgap_check.probes.performance import Outcome
 from airgap_check.result import some
@@ -32,9 +35,9 @@ if TYPE_CHECKING:
     from airgap_check.evidence import AnyRecord
     from airgap_check.finding import Report
     from airgap_check.inspection import Inspection
-    from airgap_check.itinerary import Itinerary
     from airgap_check.plan import Plan, Watcher
     from airgap_check.policy import Policy
+    from airgap_check.preflight.itinerary import Itinerary
     from airgap_check.snapshot import Snapshot
 
 VALID = timedelta(hours=24)
@@ -91,8 +94,12 @@ def run(plan: Plan, watcher: Watcher, seconds: float | None = None) -> Preflight
     inspection = audit.conclude(inspection, watched.policy, [*observed, probes], watcher.clock())
     watcher.progress("judging")
     report = engine.judge(inspection, rules, watched.policy, plan.terms)
-    cleared = bound(inspection) if report.exit_code == 0 else None
-    _remember(plan, cleared, inspection)
+    as_strict = at_least(DEFAULT_FAIL_ON, plan.terms.fail_on)  # a milder run vouches for less than a gate does
+    cleared = bound(inspection) if report.exit_code == 0 and as_strict else None
+    try:
+        _remember(plan, cleared, inspection)
+    except UsageError as error:  # a disk that is full by now is no reason to withhold the report
+        watcher.ready(f"this preflight is not remembered: {error}")
     return Preflight(inspection, report, cleared)
 
 
@@ -130,8 +137,10 @@ def _try_canaries(plan: Plan, seen: Snapshot, ahead: Itinerary, watcher: Watcher
     watcher.progress("trying canaries")
     checks: list[AnyRecord] = list(canary.routed(ahead.canaries, ahead.lookouts))
     errands = [errand for errand in ahead.errands if errand.need.purpose == "canary"]
-    tried = performance.perform(errands, watcher.clock(), watcher.stop)
+    tried = performance.perform(errands, watcher.clock(), watcher.stop, seen.policy.internal)
     gaps = list(tried.gaps)
+    failed = [probe for probe in tried.records if isinstance(probe, Probe) and probe.outcome == "failed"]
+    gaps += [f"canary {target_of(probe.remote)} could not be tried: {probe.detail}" for probe in failed]
     if ahead.canary_names and plan.resolve:
         namespaces, _ = netns.discover()
         deadline = time.monotonic() + plan.max_time

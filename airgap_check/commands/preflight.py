@@ -10,7 +10,7 @@ from airgap_check.commands.audit import give_way, keep_silent
 if TYPE_CHECKING:
     import argparse
 
-HELP = "audit plus active probes: is all we need reached, and nothing else?"
+HELP = "audit plus active probes: what is needed is reached, and nothing else is"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -49,14 +49,15 @@ def examine(pid: int, path: str) -> StoredFile:
         there = os.fstat(found.descriptor)
         if not stat.S_ISREG(there.st_mode):
             raise foreign_path.RefusedFileError(errno.EINVAL, "not a regular file")
-        read_only = bool(os.fstatvfs(found.descriptor).f_flag & os.ST_RDONLY)
+        system = os.fstatvfs(found.descriptor)
+        read_only = bool(system.f_flag & os.ST_RDONLY)
         acl = foreign_path.has_acl(found.descriptor)
     finally:
         os.close(found.descriptor)
     links = [step.entry.st_ctime for step in steps if stat.S_ISLNK(step.entry.st_mode)]
     may, how = _may_write(pid, _Target(there, read_only, acl), steps)
     return StoredFile(
-        place=_place(found),
+        place=_place(found, system.f_fsid),
         identity=(there.st_dev, there.st_ino),
         changed=max(there.st_mtime, there.st_ctime, *links),
         mount_writable=not read_only,
@@ -68,30 +69,40 @@ def examine(pid: int, path: str) -> StoredFile:
 def paths(place: str) -> Iterator[str]:
     """Yield where a place is to be found from here, whatever the process called it that it was seen in."""
     for mount in foreign_path.mounts(os.getpid()):
-        root = f"{_volume(mount)}:{mount.root.rstrip('/')}"
+        if mount.is_remote():
+            continue
+        try:
+            number = os.statvfs(mount.point).f_fsid
+        except OSError:
+            continue
+        root = f"{_volume(mount, number)}:{mount.root.rstrip('/')}"
         if place.startswith(f"{root}/"):
             yield mount.point.rstrip("/") + place.removeprefix(root)
         elif place == root:
             yield mount.point
 
 
-def _place(found: Place) -> str:
+def _place(found: Place, number: int) -> str:
     """Name a path of a file system so that no other mount of it, no restart, and no new folder gives it another name.
 
     A new release in a folder of the same name is at the same place; a link that now leads elsewhere leads to another.
     """
     mount = found.mount
     below = found.path.removeprefix(mount.point.rstrip("/"))
-    return f"{_volume(mount)}:{mount.root.rstrip('/')}{below}"
+    return f"{_volume(mount, number)}:{mount.root.rstrip('/')}{below}"
 
 
-def _volume(mount: Mount) -> str:
-    """Name a file system by what it is made of; only one that is made of nothing has no other name than its device."""
+def _volume(mount: Mount, number: int) -> str:
+    """Name a file system by what it is made of.
+
+    One that is made of nothing has only its device, which the next one may be given, and the number that it calls
+    itself by (f_fsid): a random one since Linux 5.13 (mm/shmem.c).
+    """
     if mount.type == "overlay":  # the layers of an image: the same path in two containers is two places
         options = dict(option.partition("=")[::2] for option in mount.options.split(","))
         return f"{LAYERS} {options.get('upperdir') or options.get('lowerdir') or mount.device}"
     if not mount.source.startswith("/") and mount.type != "zfs":
-        return f"{mount.type} {mount.device}"
+        return f"{mount.type} {mount.device} {number:x}"
     try:
         with open(f"/sys/dev/block/{mount.device}/loop/backing_file", encoding="utf-8", errors="replace") as file:
             return file.read().strip()  # an image of a release that is mounted is not what was mounted there before

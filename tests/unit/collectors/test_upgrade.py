@@ -225,7 +225,7 @@ def test_the_image_that_ran_before_must_be_in_a_store(
 def test_an_artifact_that_came_with_an_image_is_not_lost_while_the_image_may_be_there(
     site: Site, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored_file, "_volume", lambda mount: f"overlay {mount.device}")
+    monkeypatch.setattr(stored_file, "_volume", lambda mount, _: f"overlay {mount.device}")
     monkeypatch.setattr(stored_image, "_STORES", ())
     site.workload = Workload(kind="container", id="c" * 64, name="objectos")
     site.checks(memory)

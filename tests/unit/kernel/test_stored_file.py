@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -179,3 +180,27 @@ def test_the_start_of_a_process_is_told_exactly_enough_to_compare_it_with_a_chan
     assert started
     assert before.stat().st_ctime < started < after.stat().st_ctime
     assert stored_file.started(child.pid) is None
+
+
+_TWICE = """
+import os, subprocess, sys
+from airgap_check.kernel import stored_file
+for _ in range(2):
+    subprocess.run(["mount", "-t", "tmpfs", "none", sys.argv[1]], check=True)
+    path = os.path.join(sys.argv[1], "objectstack.json")
+    open(path, "w").close()
+    place = stored_file.examine(os.getpid(), path).place
+    print(place, os.stat(path).st_dev, *stored_file.paths(place))
+    subprocess.run(["umount", sys.argv[1]], check=True)
+"""
+
+
+@ROOT_ONLY
+def test_a_file_system_in_memory_is_not_the_next_one_that_gets_its_device(tmp_path: Path) -> None:
+    command = ["unshare", "-m", sys.executable, "-c", _TWICE, str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    first, second = (
+        line.rsplit(" ", 2) for line in told
+    )  # the kernel hands the device out again, unless others take it
+    assert first[0] != second[0]
+    assert first[2] == second[2] == f"{tmp_path}/objectstack.json"

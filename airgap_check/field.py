@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -39,7 +40,7 @@ def fields(view_type: type[msgspec.Struct]) -> dict[str, Field]:
     found = _FIELDS.get(view_type)
     if found is None:
         found = {}
-        own = _hints(view_type)
+        own = dict(_hints(view_type))
         record = own.pop("record", None)
         for prefix, hints in (("record.", _shared(record) if record else {}), ("", own)):
             for name, annotation in hints.items():
@@ -61,6 +62,7 @@ def _shared(record: Any) -> dict[str, Any]:  # a struct type, or several
     return {name: hint for name, hint in first.items() if all(other.get(name) == hint for other in others)}
 
 
+@lru_cache(maxsize=128)
 def _hints(struct: Any) -> dict[str, Any]:  # a struct type
     hints = get_type_hints(struct)
     return {field.name: hints[field.name] for field in msgspec.structs.fields(struct)}

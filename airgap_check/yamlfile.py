@@ -221,12 +221,16 @@ def _hints(struct: type[msgspec.Struct]) -> dict[str, Any]:
     return get_type_hints(struct)
 
 
+@lru_cache(maxsize=64)
+def _fields(struct: type[msgspec.Struct]) -> dict[str, Any]:  # as the file names them
+    return {field.encode_name: field for field in msgspec.structs.fields(struct)}
+
+
 def _decode_struct(document: Document, struct: type[msgspec.Struct], value: Any, path: Path) -> Any:
     if not isinstance(value, dict):
         document.fault(path, f"expected a mapping, got {_kind(value)}")
         return None
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
-    hints = _hints(struct)
+    fields, hints = _fields(struct), _hints(struct)
     for key in value:
         if key not in fields:
             document.fault((*path, key), f"unknown key {key}{suggest(key, fields)}", at_key=True)

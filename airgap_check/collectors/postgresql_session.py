@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -61,7 +62,8 @@ class Session:
         _forget_environment()
         self._pq = pq
         self._connection = pq.PGconn.connect_start(_conninfo(self._login, pq.version()))
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._connection.finish)
             self._connect(self._connection)
             self.order("BEGIN TRANSACTION READ ONLY")
             for setting in (
@@ -69,9 +71,7 @@ class Session:
                 "row_security = off",  # rows that a policy hides are an error then, and not just missing
             ):  # fmt: skip
                 self.order(f"SET LOCAL {setting}")
-        except BaseException:
-            self._connection.finish()
-            raise
+            stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

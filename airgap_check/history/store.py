@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
@@ -80,12 +80,11 @@ class Store:
         if not os.path.lexists(self._path):
             # SQLite would give it the mode that our umask leaves; and it follows links.
             os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=_BUSY_MS / 1000)
-        try:
+        with ExitStack() as stack:
+            connection = sqlite3.connect(self._path, isolation_level=None, timeout=_BUSY_MS / 1000)
+            stack.callback(connection.close)
             self._make_ready(connection)
-        except BaseException:
-            connection.close()
-            raise
+            stack.pop_all()
         return connection
 
     def _make_ready(self, connection: sqlite3.Connection) -> None:

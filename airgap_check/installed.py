@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airgap_check.address import PUBLIC
 from airgap_check.allowlist import Allowlist
 from airgap_check.collectors import artifact, state, upgrade
 from airgap_check.domain import normal
@@ -74,10 +75,13 @@ class _Approved:
         return self._allowlist.endpoint(setting, end).allowed == "yes"
 
     def addresses(self, end: Endpoint) -> Sequence[str]:
-        """List the addresses that its name was seen to lead to, its own where it has no name."""
+        """List the approved addresses that its name was seen to lead to, its own where it has no name."""
         return [end.address] if end.address else list(self._answered(normal(end.name or "")))
 
     def _answered(self, name: str) -> Iterator[str]:
+        """Yield what a name leads to; a public address only where an entry for the name approves such: we dial it."""
+        may_be_public = self._allowlist.approves_public(name)
         for answer in self._answers:
-            if normal(answer.name) == name:
-                yield from (address.address for address in answer.addresses if address.address)
+            for address in answer.addresses if normal(answer.name) == name else ():
+                if address.address and (may_be_public or self._allowlist.scoped(address).scope not in PUBLIC):
+                    yield address.address

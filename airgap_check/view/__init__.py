@@ -24,7 +24,6 @@ from airgap_check.view.traffic import ConnectionView, CounterView, EncryptedDnsV
 __all__ = [
     "KINDS",
     "AnswerView",
-    "AnyView",
     "ArtifactView",
     "CheckView",
     "ConnectionView",
@@ -54,35 +53,6 @@ __all__ = [
     "View",
     "YesNo",
 ]
-
-AnyView = (
-    ConnectionView
-    | PeerView
-    | ListenerView
-    | RequestView
-    | EncryptedDnsView
-    | CounterView
-    | ResolverView
-    | AnswerView
-    | ResolvedView
-    | QuestionView
-    | MentionView
-    | SettingView
-    | EndpointView
-    | DeploymentView
-    | PolicyEntryView
-    | PolicyNetworkView
-    | PolicyFileView
-    | PolicyRequirementView
-    | ArtifactView
-    | CheckView
-    | ImageView
-    | OpeningView
-    | PackageView
-    | ProbeView
-    | ReferenceView
-    | RuntimeView
-)
 
 # kind of evidence a rule may name -> (what it sees, the collector that it rests on first: airgap_check.basis)
 KINDS: dict[str, tuple[type[View], str]] = {

@@ -136,11 +136,6 @@ def section(name: str) -> Area:
     return _SECTIONS.get(name, _GENERIC)
 
 
-def is_section(name: str) -> bool:
-    """Tell whether an artifact knows a part of this name."""
-    return name in _SECTIONS
-
-
 def of_kind(kind: str) -> Area:
     """Return the part that one piece of metadata belongs to: ``flow``, ``flows``, ``email_template`` ..."""
     plain = re.sub(r"[^a-z]", "", kind.lower())

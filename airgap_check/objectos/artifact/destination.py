@@ -53,11 +53,6 @@ def without_templates(text: str, stand_in: str = "") -> str:
     return _TEMPLATE.sub(stand_in, text)
 
 
-def is_template(text: str) -> bool:
-    """Tell whether a text holds a template."""
-    return _TEMPLATE.search(text) is not None
-
-
 def read(text: str, *, port: int | None = None, host: bool = False) -> tuple[Destination, ...]:
     """Return the destinations of a text, which is a bare ``host`` or stands under a name that promises a URL.
 

@@ -51,6 +51,7 @@ _OPTIONAL = {
     "artifact": "artifacts were not examined",
     "state": "what the runtimes keep was not examined",
     "upgrade": "nothing was compared with what ran before",
+    "continuity": "earlier runs are not remembered; use --state DIR",
 }
 _CAPTURED = frozenset({"connection", "question", "request", "mention", "encrypted-dns", "resolved", "answer"})
 _BUNDLED = frozenset({"bundle-check", "bundle-endpoint"})

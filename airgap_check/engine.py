@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from airgap_check.acceptance import Acceptance, Baseline
 from airgap_check.address import PUBLIC
 from airgap_check.evidence import Coverage, Evidence, Runtime
 from airgap_check.fact import Fact
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airgap_check.inspection import Inspection
-    from airgap_check.rule import RuleSet
+    from airgap_check.rule import Rule, RuleSet
 
 
 class Terms(Fact, frozen=True, kw_only=True):
@@ -40,6 +41,7 @@ class Terms(Fact, frozen=True, kw_only=True):
 
     fail_on: Severity = DEFAULT_FAIL_ON
     accept_derived: bool = False
+    baseline: Baseline | None = None
 
 
 _UNSEEN = {
@@ -55,7 +57,13 @@ def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) 
     """Judge what was seen by the rules under a policy."""
     survey = Survey(inspection, policy)
     coverage = tuple(_coverage(evidence, policy, survey) for evidence in inspection.evidence)
-    results = tuple(result_of(rule, survey, policy, coverage, inspection.started.date()) for rule in rules.rules)
+    acceptance = Acceptance(policy, terms.baseline, inspection.started.date())
+    judged: dict[str, RuleResult] = {}
+    for rule in sorted(rules.rules, key=_about_waivers):
+        if _about_waivers(rule):
+            survey.judge_waivers(judged)
+        judged[rule.id] = result_of(rule, survey, policy, coverage, acceptance)
+    results = tuple(judged[rule.id] for rule in rules.rules)
     violations = _violations(results, terms)
     doubts = _doubts(inspection, policy, terms, coverage, results)
     verdict: Verdict = "not_compliant" if violations else "inconclusive" if doubts else "compliant"
@@ -75,7 +83,7 @@ def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) 
         window=Window(start=inspection.started, end=inspection.finished, gaps=inspection.gaps),
         policy=_policy(policy),
         rules_sha256=rules.sha256,
-        relaxed_by=_relaxed_by(inspection, policy, terms, results),
+        relaxed_by=_relaxed_by(inspection, policy, terms, results, acceptance),
         limitations=_limitations(inspection, survey, policy),
         verdict=verdict,
         exit_code=int(codes[verdict]),
@@ -85,7 +93,13 @@ def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) 
         self_test=inspection.self_test,
         results=results,
         connections=tuple(survey.connections),
+        baseline=acceptance.reported(results),
     )
+
+
+def _about_waivers(rule: Rule) -> bool:
+    """Tell whether a rule has to wait for the results of the others."""
+    return rule.kind == "policy-waiver"
 
 
 def _coverage(evidence: Evidence, policy: Policy, survey: Survey) -> Coverage:
@@ -155,16 +169,22 @@ def _required(inspection: Inspection, policy: Policy) -> tuple[str, ...]:
     return tuple(dict.fromkeys(required))
 
 
-def _relaxed_by(inspection: Inspection, policy: Policy, terms: Terms, results: Sequence[RuleResult]) -> tuple[str, ...]:
+def _relaxed_by(
+    inspection: Inspection, policy: Policy, terms: Terms, results: Sequence[RuleResult], acceptance: Acceptance
+) -> tuple[str, ...]:
     """List whatever made this run milder than the default."""
     relaxed = list(inspection.relaxed)
     if not at_least(DEFAULT_FAIL_ON, terms.fail_on):
         relaxed.append(f"fail-on {terms.fail_on}")
     if terms.accept_derived and policy.derived:
         relaxed.append("accept-derived")
-    waived = sum(1 for result in results for finding in result.findings if finding.waived_by)
-    if waived:
+    accepted = [finding for result in results for finding in result.findings if finding.waived_by]
+    baselined = sum(1 for finding in accepted if acceptance.is_baselined(finding))
+    if waived := len(accepted) - baselined:
         relaxed.append(f"waivers ({waived} finding{'s' if waived > 1 else ''})")
+    if terms.baseline:
+        whose = " of another host" if acceptance.foreign(inspection.subject) else ""
+        relaxed.append(f"baseline{whose} ({baselined} finding{'s' if baselined != 1 else ''})")
     missing = [collector for collector in DEFAULT_REQUIRE if collector not in policy.file.require]
     if missing and inspection.source == "host":
         relaxed.append(f"policy require (without {', '.join(missing)})")

@@ -211,6 +211,22 @@ class PolicyTrust(Record, frozen=True, kw_only=True, tag="policy-file"):
     reason: str = ""
 
 
+class Interruption(Record, frozen=True, kw_only=True, tag="interruption"):
+    """A time in which nobody looked at this host, or none that a clock can vouch for.
+
+    ``cause`` is *no-run* between the end of one run and the beginning of the next, *killed* where the last one never
+    came to its end, *suspended* where the machine slept while somebody watched, *clock* where the wall clock jumped:
+    then ``seconds`` is how far, and may be negative. ``overdue`` is yes where it lasted longer than the owner wants
+    runs to be apart, unknown where nobody said how far that is.
+    """
+
+    cause: Literal["no-run", "killed", "suspended", "clock"]
+    first: datetime
+    last: datetime
+    seconds: int
+    overdue: Literal["yes", "no", "unknown"] = "unknown"
+
+
 AnyRecord = (
     Connection
     | Question
@@ -230,6 +246,7 @@ AnyRecord = (
     | Image
     | Probe
     | Opening
+    | Interruption
 )
 _R = TypeVar("_R", bound=Record)
 

@@ -120,6 +120,30 @@ class Limitation(Fact, frozen=True, kw_only=True):
     text: str
 
 
+class Known(Fact, frozen=True, kw_only=True):
+    """A finding in a line, as earlier runs are remembered: ``fingerprint`` tells it from others of its rule."""
+
+    rule: str
+    severity: Severity
+    subject: str
+    message: str
+    fingerprint: str
+
+
+class ReportedBaseline(Fact, frozen=True, kw_only=True):
+    """The earlier report whose findings do not fail this run, how many of them were met again, and what vanished.
+
+    What vanished was judged again and not found; what could not be judged this time is not among it.
+    """
+
+    path: str
+    sha256: str
+    hostname: str
+    finished: datetime
+    known: int
+    vanished: tuple[Known, ...]
+
+
 class Report(Fact, frozen=True, kw_only=True):
     """The whole conclusion of one run."""
 
@@ -143,3 +167,4 @@ class Report(Fact, frozen=True, kw_only=True):
     self_test: tuple[Trial, ...]
     results: tuple[RuleResult, ...]
     connections: tuple[JudgedConnection, ...]
+    baseline: ReportedBaseline | None = None

@@ -21,6 +21,7 @@ from airgap_check.evidence import (
     Coverage,
     EntryUse,
     Evidence,
+    Interruption,
     Listener,
     Question,
     Request,
@@ -75,6 +76,8 @@ def collector_of(record: AnyRecord) -> str:
         return record.seen
     if isinstance(record, Counter):
         return "counters"
+    if isinstance(record, Interruption):
+        return "continuity"
     if isinstance(record, EntryUse):
         return "attempts"
     if isinstance(record, Answer) and record.seen:

@@ -16,8 +16,8 @@ from airgap_check.view import EndpointView, SettingView, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date
 
+    from airgap_check.acceptance import Acceptance
     from airgap_check.evidence import Coverage
     from airgap_check.fact import Process, Workload
     from airgap_check.policy import Policy
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from airgap_check.survey import Survey
 
 
-def result_of(rule: Rule, survey: Survey, policy: Policy, coverage: Sequence[Coverage], today: date) -> RuleResult:
+def result_of(
+    rule: Rule, survey: Survey, policy: Policy, coverage: Sequence[Coverage], acceptance: Acceptance
+) -> RuleResult:
     """Return the one result of a rule; evidence that is missing or partial never passes it."""
     findings: tuple[Finding, ...] = ()
     outcome: Outcome = "pass"
@@ -38,7 +40,7 @@ def result_of(rule: Rule, survey: Survey, policy: Policy, coverage: Sequence[Cov
     elif seen.sight == "blind":
         outcome, reason = "unknown", seen.reason
     else:
-        findings, undecided, matched = _matches(rule, survey, policy, today)
+        findings, undecided, matched = _matches(rule, survey, acceptance)
         waived = sum(1 for finding in findings if finding.waived_by)
         if len(findings) > waived:
             outcome = "fail"
@@ -65,9 +67,7 @@ def result_of(rule: Rule, survey: Survey, policy: Policy, coverage: Sequence[Cov
     )
 
 
-def _matches(
-    rule: Rule, survey: Survey, policy: Policy, today: date
-) -> tuple[tuple[Finding, ...], list[str], list[str]]:
+def _matches(rule: Rule, survey: Survey, acceptance: Acceptance) -> tuple[tuple[Finding, ...], list[str], list[str]]:
     """Return the findings, the messages of what could not be decided, and those of a rule that only doubts."""
     undecided: dict[str, None] = {}
     doubted: dict[str, None] = {}
@@ -82,8 +82,8 @@ def _matches(
         elif rule.file.outcome == "unknown":
             doubted[rule.message(view)] = None
         else:
-            waived_by = _waiver(rule, view, policy, today)
             print_ = fingerprint(rule.id, view)
+            waived_by = acceptance.of(rule, print_, view)
             count = getattr(getattr(view, "record", None), "count", 1)
             known = findings.get((print_, waived_by))
             findings[print_, waived_by] = (
@@ -145,13 +145,6 @@ def subject_of(view: View) -> str:
         if not words and field and (value := field.read(view)):
             words.append(str(value))
     return " ".join(words) or "deployment"
-
-
-def _waiver(rule: Rule, view: View, policy: Policy, today: date) -> str | None:
-    for waiver in policy.waivers:
-        if waiver.file.rule == rule.id and today <= waiver.file.expires and waiver.match.decide(view):
-            return waiver.text
-    return None
 
 
 def some(items: Sequence[str], most: int = 3) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from airgap_check.address import PUBLIC
 from airgap_check.allowlist import NEVER_EGRESS, Allowlist
-from airgap_check.evidence import Answer, Listener, PolicyTrust, Posture, Resolver, Runtime, Setting
+from airgap_check.evidence import Answer, Interruption, Listener, PolicyTrust, Posture, Resolver, Runtime, Setting
 from airgap_check.fact import Endpoint
 from airgap_check.survey import usage
 from airgap_check.survey.assets import Assets
@@ -20,6 +20,7 @@ from airgap_check.survey.place import target_of, where_of
 from airgap_check.view import (
     DeploymentView,
     EndpointView,
+    InterruptionView,
     ListenerView,
     PolicyFileView,
     ResolverView,
@@ -28,8 +29,9 @@ from airgap_check.view import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from airgap_check.finding import RuleResult
     from airgap_check.inspection import Inspection
     from airgap_check.policy import Policy
 
@@ -82,9 +84,19 @@ class Survey:
                 "policy-network": lambda: usage.networks(self._policy),
                 "policy-file": self._file,
                 "policy-requirement": lambda: usage.requirements(self._policy),
+                "interruption": self._interruptions,
             }
             self._views[kind] = list(makers[kind]())
         return self._views[kind]
+
+    def judge_waivers(self, results: Mapping[str, RuleResult]) -> None:
+        """Make the views of waivers, which can be told only when the rules that they are for have been judged."""
+        today = self._inspection.started.date()
+        self._views["policy-waiver"] = list(usage.waivers(self._policy, results, today))
+
+    def _interruptions(self) -> Iterator[View]:
+        for interruption in self._inspection.records(Interruption):
+            yield InterruptionView(policy=self._terms, record=interruption)
 
     def _listeners(self) -> Iterator[View]:
         for listener in self._inspection.records(Listener):

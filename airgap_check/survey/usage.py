@@ -8,13 +8,15 @@ from airgap_check.address import PUBLIC, may_be_short, scope_of_network
 from airgap_check.domain import normal
 from airgap_check.permission import matches
 from airgap_check.policy import DEFAULT_REQUIRE, Entry, Policy, many, networks_of, port_range
-from airgap_check.view import PolicyEntryView, PolicyNetworkView, PolicyRequirementView, YesNo
+from airgap_check.view import PolicyEntryView, PolicyNetworkView, PolicyRequirementView, PolicyWaiverView, YesNo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import date
 
     from airgap_check.allowlist import Allowlist
     from airgap_check.evidence import Answer
+    from airgap_check.finding import RuleResult
     from airgap_check.inspection import Inspection
 
 
@@ -82,6 +84,22 @@ def requirements(policy: Policy) -> Iterator[PolicyRequirementView]:
     for collector in DEFAULT_REQUIRE:
         required: YesNo = "yes" if collector in policy.file.require else "no"
         yield PolicyRequirementView(policy=policy.terms, collector=collector, required=required)
+
+
+def waivers(policy: Policy, results: Mapping[str, RuleResult], today: date) -> Iterator[PolicyWaiverView]:
+    """Yield each waiver of the policy, with whether it waived anything that its rule found."""
+    for waiver in policy.waivers:
+        result = results.get(waiver.file.rule)
+        used = result is not None and any(finding.waived_by == waiver.text for finding in result.findings)
+        decided = result is not None and result.outcome in {"pass", "fail"}
+        yield PolicyWaiverView(
+            policy=policy.terms,
+            rule=waiver.file.rule,
+            reason=waiver.file.reason,
+            owner=waiver.file.owner,
+            days=(waiver.file.expires - today).days,
+            matched="yes" if used else "no" if decided else "unknown",
+        )
 
 
 # Wider than this is a part of a campus, not a set of servers: 65,536 IPv4 addresses, a /48 site in IPv6.

@@ -16,8 +16,15 @@ from airgap_check.view.asset import (
     RuntimeView,
 )
 from airgap_check.view.base import PolicyTerms, View, YesNo
+from airgap_check.view.continuity import InterruptionView
 from airgap_check.view.name import AnswerView, MentionView, QuestionView, ResolvedView, ResolverView
-from airgap_check.view.policy import PolicyEntryView, PolicyFileView, PolicyNetworkView, PolicyRequirementView
+from airgap_check.view.policy import (
+    PolicyEntryView,
+    PolicyFileView,
+    PolicyNetworkView,
+    PolicyRequirementView,
+    PolicyWaiverView,
+)
 from airgap_check.view.setting import DeploymentView, EndpointView, SettingView
 from airgap_check.view.traffic import ConnectionView, CounterView, EncryptedDnsView, ListenerView, PeerView, RequestView
 
@@ -32,6 +39,7 @@ __all__ = [
     "EncryptedDnsView",
     "EndpointView",
     "ImageView",
+    "InterruptionView",
     "ListenerView",
     "MentionView",
     "OpeningView",
@@ -42,6 +50,7 @@ __all__ = [
     "PolicyNetworkView",
     "PolicyRequirementView",
     "PolicyTerms",
+    "PolicyWaiverView",
     "ProbeView",
     "QuestionView",
     "ReferenceView",
@@ -88,8 +97,10 @@ KINDS: dict[str, tuple[type[View], str]] = {
     "probe": (ProbeView, "probes"),
     "probe-check": (CheckView, "probes"),
     "probe-endpoint": (ReferenceView, "probes"),
+    "interruption": (InterruptionView, "continuity"),
     "policy-entry": (PolicyEntryView, "policy"),
     "policy-network": (PolicyNetworkView, "policy"),
     "policy-file": (PolicyFileView, "policy"),
     "policy-requirement": (PolicyRequirementView, "policy"),
+    "policy-waiver": (PolicyWaiverView, "policy"),
 }

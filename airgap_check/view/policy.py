@@ -51,3 +51,15 @@ class PolicyRequirementView(View, frozen=True, kw_only=True):
 
     collector: str
     required: YesNo
+
+
+class PolicyWaiverView(View, frozen=True, kw_only=True):
+    """A waiver. ``matched`` says whether its rule found what it is for, ``days`` for how many more days it holds."""
+
+    identity = ("rule", "reason", "owner")
+
+    rule: str
+    reason: str
+    owner: str
+    days: int
+    matched: Literal["yes", "no", "unknown"]

@@ -1,0 +1,110 @@
+"""Why a finding does not fail a run though it is one: a waiver of the policy, or an earlier report that has it already.
+
+Critical findings are waived one by one, with a reason, an owner and a date, or not at all: no baseline accepts them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from airgap_check.fact import Fact
+from airgap_check.finding import Finding, Known, ReportedBaseline, RuleResult, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+
+    from airgap_check.inspection import Subject
+    from airgap_check.policy import Policy
+    from airgap_check.rule import Rule
+    from airgap_check.view import View
+
+_WORD = "baseline of "
+
+
+class Baseline(Fact, frozen=True, kw_only=True):
+    """An earlier report, as far as it matters here: where it is from, and what was found then and not waived."""
+
+    path: str
+    sha256: str
+    hostname: str
+    machine_id_hash: str | None
+    finished: datetime
+    findings: tuple[Known, ...]
+
+    @property
+    def text(self) -> str:
+        """Return what stands in ``waived_by`` of a finding that it accepts."""
+        return f"{_WORD}{self.finished:%Y-%m-%dT%H:%M:%SZ} ({self.path})"
+
+
+def known(results: Sequence[RuleResult]) -> Iterator[Known]:
+    """Yield what a report found and no waiver accepted; what only an earlier baseline accepted is known, too."""
+    for result in results:
+        for finding in result.findings:
+            if finding.waived_by is None or finding.waived_by.startswith(_WORD):
+                yield in_a_line(result, finding)
+
+
+def in_a_line(result: RuleResult, finding: Finding) -> Known:
+    """Keep of a finding what tells it from others, and what a person wants to read."""
+    return Known(
+        rule=result.rule,
+        severity=result.severity,
+        subject=finding.subject,
+        message=finding.message,
+        fingerprint=finding.fingerprint,
+    )
+
+
+class Acceptance:
+    """What is accepted in one run: by the policy's waivers that still hold on this day, and by the baseline."""
+
+    def __init__(self, policy: Policy, baseline: Baseline | None, today: date) -> None:
+        """Take the parts."""
+        self._waivers = [waiver for waiver in policy.waivers if today <= waiver.file.expires]
+        self._baseline = baseline
+        self._known: frozenset[tuple[str, str]] = frozenset(
+            (one.rule, one.fingerprint) for one in (baseline.findings if baseline else ())
+        )
+
+    def of(self, rule: Rule, fingerprint: str, view: View) -> str | None:
+        """Say who accepts a finding, and why; None where nobody does."""
+        for waiver in self._waivers:
+            if waiver.file.rule == rule.id and waiver.match.decide(view):
+                return waiver.text
+        if self._baseline and rule.severity != "critical" and (rule.id, fingerprint) in self._known:
+            return self._baseline.text
+        return None
+
+    def reported(self, results: Sequence[RuleResult]) -> ReportedBaseline | None:
+        """Say what became of the findings of the baseline."""
+        if self._baseline is None:
+            return None
+        met = {(result.rule, finding.fingerprint) for result in results for finding in result.findings}
+        decided: dict[str, Severity] = {
+            result.rule: result.severity for result in results if result.outcome in {"pass", "fail"}
+        }
+        return ReportedBaseline(
+            path=self._baseline.path,
+            sha256=self._baseline.sha256,
+            hostname=self._baseline.hostname,
+            finished=self._baseline.finished,
+            known=sum(1 for result in results for finding in result.findings if self.is_baselined(finding)),
+            vanished=tuple(
+                one for one in self._baseline.findings if one.rule in decided and (one.rule, one.fingerprint) not in met
+            ),
+        )
+
+    @staticmethod
+    def is_baselined(finding: Finding) -> bool:
+        """Tell whether only the baseline accepts a finding."""
+        return (finding.waived_by or "").startswith(_WORD)
+
+    def foreign(self, subject: Subject) -> bool:
+        """Tell whether the baseline is of another host than this one."""
+        if self._baseline is None:
+            return False
+        mine, other = subject.machine_id_hash, self._baseline.machine_id_hash
+        return mine != other if mine and other else subject.hostname != self._baseline.hostname

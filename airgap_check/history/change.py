@@ -1,0 +1,33 @@
+"""What a run changed: findings that are new, findings that are gone, another verdict, less sight than before."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airgap_check.fact import Fact
+from airgap_check.finding import Known, Verdict
+
+
+class Change(Fact, frozen=True, kw_only=True):
+    """How a run differs from the one before; ``before`` and ``previous`` are None for the first one that is remembered.
+
+    ``appeared`` and ``resolved`` are findings without waived ones. A finding whose rule could not be decided this time
+    is not resolved. ``blinded`` names the collectors that saw less than last time, with the reason.
+    """
+
+    hostname: str
+    started: datetime
+    finished: datetime
+    previous: datetime | None
+    before: Verdict | None
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    appeared: tuple[Known, ...] = ()
+    resolved: tuple[Known, ...] = ()
+    blinded: tuple[str, ...] = ()
+
+    @property
+    def worth_telling(self) -> bool:
+        """Tell whether anybody should hear of it: the first run that is not compliant is news, too."""
+        turned = self.verdict != (self.before or "compliant")
+        return turned or bool(self.appeared or self.resolved or self.blinded)

@@ -45,6 +45,9 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
         "--fail-on", metavar="SEVERITY", choices=SEVERITIES, default="high",
         help="the least severity that fails: low, medium, high (default), critical",
     )  # fmt: skip
+    parser.add_argument(
+        "--baseline", metavar="FILE", help="an earlier JSON report: what it has does not fail again, unless critical"
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing when compliant, and no progress")
 
 
@@ -116,14 +119,16 @@ def reports(arguments: argparse.Namespace) -> list[tuple[str, str]]:
 
 def plan(arguments: argparse.Namespace, *, watches: bool = False, seconds: float | None = None) -> Plan:
     """Make the plan of a judging command out of the parsed arguments."""
+    from airgap_check import baseline
     from airgap_check.engine import Terms
     from airgap_check.plan import Plan
 
     observing = _observing(arguments, seconds) if watches else None
+    known = baseline.load(arguments.baseline) if arguments.baseline else None
     return Plan(
         policy=arguments.policy,
         rules=tuple(arguments.rules),
-        terms=Terms(fail_on=arguments.fail_on, accept_derived=arguments.accept_derived),
+        terms=Terms(fail_on=arguments.fail_on, accept_derived=arguments.accept_derived, baseline=known),
         resolve=not getattr(arguments, "no_resolve", False),
         max_time=getattr(arguments, "max_time", 60.0),
         every_owner=arguments.record is not None,

@@ -19,11 +19,16 @@ from airgap_check.rule import compile_all
 
 HERE = Path(__file__).parent
 CASES = sorted(path.name for path in HERE.iterdir() if (path / "evidence.jsonl").exists())
-SUFFIX = {"json": "json", "console": "txt"}
+SUFFIX = {
+    "json": "json", "console": "txt", "sarif": "sarif", "junit": "xml", "tap": "tap", "nagios": "nagios",
+    "prometheus": "prom", "ocsf": "ocsf.jsonl", "oscal": "oscal.json", "cef": "cef", "markdown": "md", "csv": "csv",
+}  # fmt: skip
+# Of a page only its bytes could be compared here, most of them style; a browser looks at it elsewhere.
+TEXTS = [name for name in reporters.FORMATS if name != "html"]
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", reporters.FORMATS)
+@pytest.mark.parametrize("name", TEXTS)
 def test_a_report_is_what_it_was(case: str, name: str) -> None:
     folder = HERE / case
     files = [
@@ -53,7 +58,7 @@ def test_a_report_is_what_it_was(case: str, name: str) -> None:
 
 
 def test_there_is_a_case_for_every_verdict() -> None:
-    codes = {path.name.split(".")[1] for path in HERE.glob("*/out.*.json")}
+    codes = {path.name.split(".")[1] for path in HERE.glob("*/out.*.txt")}
     assert codes == {"0", "1", "4"}
 
 

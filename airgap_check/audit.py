@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from airgap_check import engine, host, policyfile, recording, rulebook, snapshot
 from airgap_check.asset import Artifact, Package
 from airgap_check.collectors import artifact, environment, resolution, state
+from airgap_check.errors import UsageError
 from airgap_check.evidence import Answer, Connection, Question, Request, Resolver, Runtime, Setting
 from airgap_check.input import read_bytes
 from airgap_check.inspection import Inspection, PolicyReference
 from airgap_check.kernel import netns
 from airgap_check.objectos.derive import derive, for_bundle
 from airgap_check.proposal import Proposal
+from airgap_check.remembrance import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,12 +25,25 @@ if TYPE_CHECKING:
 
     from airgap_check.evidence import Evidence
     from airgap_check.finding import Report
+    from airgap_check.history.change import Change
     from airgap_check.plan import Plan, Watcher
     from airgap_check.policy import Policy
     from airgap_check.rule import RuleSet
     from airgap_check.watching import Watched
 
 DEFAULT_POLICY = "/etc/airgap-check/policy.yaml"
+
+
+class Done(NamedTuple):
+    """What a run has come to, by which law; ``change`` is None where nothing remembers, for the reason ``trouble``."""
+
+    plan: Plan
+    inspection: Inspection
+    report: Report
+    policy: Policy
+    rules: RuleSet
+    change: Change | None = None
+    trouble: str = ""
 
 
 def load(plan: Plan) -> tuple[RuleSet, Policy | None]:
@@ -40,31 +55,47 @@ def load(plan: Plan) -> tuple[RuleSet, Policy | None]:
     return rules, policyfile.load(path, read_bytes(path), {rule.id: rule.kind for rule in rules.rules})
 
 
-def run(plan: Plan, watcher: Watcher) -> tuple[Inspection, Report]:
-    """Audit this host: look once, or watch it as long as the plan says."""
+def run(plan: Plan, watcher: Watcher) -> Done:
+    """Audit this host: look once, or watch it as long as the plan says. It is remembered before anybody reads it."""
     rules, given = load(plan)
     inspection = begin(plan, watcher.clock())
-    if plan.observing is None:
-        seen = snapshot.take(plan, given, inspection, watcher.progress)
-        policy, evidence = seen.policy, seen.evidence
-    else:
-        from airgap_check import watching  # eBPF and packets: nobody else has to wait for their import
+    with remembered(plan, inspection) as remembrance:
+        if plan.observing is None:
+            seen = snapshot.take(plan, given, inspection, watcher.progress)
+            policy, evidence = seen.policy, seen.evidence
+        else:
+            from airgap_check import watching  # eBPF and packets: nobody else has to wait for their import
 
-        watched = watching.observe(plan, watcher, rules=rules, given=given, inspection=inspection)
-        policy, evidence = watched.policy, watched.evidence
-        inspection = observed(inspection, watched, *([watched.cut] if watched.cut else []))
-    inspection = conclude(inspection, policy, evidence, watcher.clock())
-    watcher.progress("judging")
-    return inspection, engine.judge(inspection, rules, policy, plan.terms)
+            watched = watching.observe(plan, watcher, rules=rules, given=given, inspection=inspection)
+            policy, evidence = watched.policy, watched.evidence
+            inspection = observed(inspection, watched, *([watched.cut] if watched.cut else []))
+        inspection = conclude(inspection, policy, remembrance.with_continuity(evidence), watcher.clock())
+        watcher.progress("judging")
+        report = engine.judge(inspection, rules, policy, plan.terms)
+        change = remembrance.keep(report, watcher.changed)
+    return Done(plan, inspection, report, policy, rules, change, remembrance.trouble)
 
 
-def replay(plan: Plan, path: str) -> tuple[Inspection, Report]:
-    """Judge recorded evidence again, under this policy and these rules."""
+def replay(plan: Plan, path: str, *, archived_policy: bool = False) -> Done:
+    """Judge recorded evidence again, under this policy, or that of the archive that it lies in, and these rules.
+
+    Raises `UsageError`, also for an archive that is not whole.
+    """
+    from airgap_check import archive  # most runs judge what they see themselves
+
     rules, given = load(plan)
-    recorded = recording.read(path)
+    is_archive = archive.is_archive(path)
+    trust: tuple[Evidence, ...] = ()
+    if archived_policy:
+        if not is_archive:
+            raise UsageError(f"{path}: --archived-policy is for an archive; this file holds no policy")
+        given, trust = archive.policy(path)
+    recorded = archive.evidence(path) if is_archive else recording.read(path)
     policy = given or _derived(recorded)
-    inspection = replace(recorded, evidence=(*recorded.evidence, snapshot.trust(policy)))
-    return inspection, engine.judge(inspection, rules, policy, plan.terms)
+    # An archived policy is what it was then: this host has no file of it to look at.
+    found = trust if archived_policy else (snapshot.trust(policy),)
+    inspection = replace(recorded, evidence=(*recorded.evidence, *found))
+    return Done(plan, inspection, engine.judge(inspection, rules, policy, plan.terms), policy, rules)
 
 
 def _derived(recorded: Inspection) -> Policy:
@@ -73,9 +104,7 @@ def _derived(recorded: Inspection) -> Policy:
     return derive(recorded.records(Setting), recorded.records(Resolver))
 
 
-def inspect(
-    plan: Plan, paths: Sequence[str], clock: Callable[[], datetime], progress: Callable[[str], None]
-) -> tuple[Inspection, Report]:
+def inspect(plan: Plan, paths: Sequence[str], clock: Callable[[], datetime], progress: Callable[[str], None]) -> Done:
     """Judge captures and logs. The time of the run is the time that they cover, as far as they tell."""
     from airgap_check import captures
 
@@ -89,7 +118,7 @@ def inspect(
         inspection, started=min(window, default=inspection.started), source="capture", claim="replayed"
     )
     progress("judging")
-    return inspection, engine.judge(inspection, rules, policy, plan.terms)
+    return Done(plan, inspection, engine.judge(inspection, rules, policy, plan.terms), policy, rules)
 
 
 def _window(captured: Evidence) -> list[datetime]:

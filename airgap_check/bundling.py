@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from airgap_check.finding import Report
-    from airgap_check.inspection import Inspection
     from airgap_check.plan import Plan
     from airgap_check.release.seal import PublicKey
 
@@ -37,7 +35,7 @@ def run(
     key: PublicKey | None,
     clock: Callable[[], datetime],
     progress: Callable[[str], None],
-) -> tuple[Inspection, Report]:
+) -> audit.Done:
     """Examine and judge the bundle in a folder. Raises `UsageError`."""
     rules, given = audit.load(plan)
     inspection = audit.begin(plan, clock())
@@ -47,7 +45,7 @@ def run(
     inspection = audit.conclude(inspection, policy, [examined, snapshot.trust(policy)], clock())
     inspection = replace(inspection, source="bundle")
     progress("judging")
-    return inspection, engine.judge(inspection, rules, policy, plan.terms)
+    return audit.Done(plan, inspection, engine.judge(inspection, rules, policy, plan.terms), policy, rules)
 
 
 def seal_folder(path: str, key_path: str, progress: Callable[[str], None]) -> Sealed:

@@ -6,19 +6,49 @@ import argparse
 import sys
 from datetime import UTC, datetime
 from importlib import import_module
+from itertools import pairwise
+from typing import TYPE_CHECKING, NoReturn
 
 from airgap_check import __version__
 from airgap_check.errors import AirgapError, UsageError
 
-COMMANDS = ("audit", "preflight", "watch", "inspect", "replay", "bundle", "init", "explain", "rules")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = (
+    "audit",
+    "preflight",
+    "watch",
+    "inspect",
+    "replay",
+    "bundle",
+    "init",
+    "explain",
+    "rules",
+    "history",
+    "diff",
+    "reveal",
+    "keygen",
+    "verify",
+    "schedule",
+)
 _EXIT_CODES = """\
 exit codes: 0 compliant, 1 not compliant, 2 bad usage or an invalid file, 3 internal error, 4 inconclusive
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints go the way of all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Show the usage and raise `UsageError`."""
+        self.print_usage(sys.stderr)
+        raise UsageError(message)
+
+
 def build() -> argparse.ArgumentParser:
     """Build the parser with one sub-parser a command; each command's own module describes its arguments."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="airgap-check",
         description="Prove, or disprove, that this host talks only to what its owner approved.",
         epilog=_EXIT_CODES,
@@ -42,23 +72,46 @@ def build() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run one command and return its exit code; every failure is one line a fault on standard error."""
-    arguments = build().parse_args(argv, argparse.Namespace(argv=argv, clock=_now))
+    arguments = argparse.Namespace(argv=argv, clock=_now, verbose=False)
     try:
+        build().parse_args(argv, arguments)
         code: int = arguments.run(arguments)
     except AirgapError as error:
-        _complain(str(error))
-        return 2 if isinstance(error, UsageError) else 3
+        return _fail(argv, str(error), 2 if isinstance(error, UsageError) else 3)
     except KeyboardInterrupt:
-        _complain("interrupted: no verdict")
-        return 130
+        return _fail(argv, "interrupted: no verdict", 130)
     except Exception as error:  # noqa: BLE001  # the one place: a fault of ours must not look like a verdict
         if arguments.verbose:
             import traceback
 
             traceback.print_exc()
-        _complain(f"internal error: {type(error).__name__}: {error} (-v shows the traceback)")
-        return 3
+        return _fail(argv, f"internal error: {type(error).__name__}: {error} (-v shows the traceback)", 3)
     return code
+
+
+def _fail(argv: Sequence[str], text: str, code: int) -> int:
+    """Say why there is no verdict and return the exit code, both as whoever reads them understands them."""
+    _complain(text)
+    if not _asks_for_nagios(argv):
+        return code
+    from airgap_check.reporters import nagios_report
+
+    if sys.stdout is not None:
+        sys.stdout.write(nagios_report.unknown(text))
+    return int(nagios_report.Status.UNKNOWN)
+
+
+def _asks_for_nagios(argv: Sequence[str]) -> bool:
+    """Tell whether a monitoring system reads the answer, even where the rest of the command line makes no sense."""
+    chosen = ""
+    for option, after in pairwise([*argv, ""]):
+        if option == "--":
+            break
+        if option == "--format":
+            chosen = after
+        elif option.startswith("--format="):
+            chosen = option.partition("=")[2]
+    return chosen == "nagios"
 
 
 def _now() -> datetime:

@@ -217,14 +217,14 @@ class Interruption(Record, frozen=True, kw_only=True, tag="interruption"):
     ``cause`` is *no-run* between the end of one run and the beginning of the next, *killed* where the last one never
     came to its end, *suspended* where the machine slept while somebody watched, *clock* where the wall clock jumped:
     then ``seconds`` is how far, and may be negative. ``overdue`` is yes where it lasted longer than the owner wants
-    runs to be apart, unknown where nobody said how far that is.
+    runs to be apart; where nobody said how far that is, it is no.
     """
 
     cause: Literal["no-run", "killed", "suspended", "clock"]
     first: datetime
     last: datetime
     seconds: int
-    overdue: Literal["yes", "no", "unknown"] = "unknown"
+    overdue: Literal["yes", "no", "unknown"] = "no"
 
 
 AnyRecord = (

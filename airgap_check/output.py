@@ -37,6 +37,19 @@ def check(path: str) -> None:
         raise UsageError(f"{path}: exists and is not a regular file")
 
 
+def create(path: str, content: bytes, mode: int) -> None:
+    """Write a file that is not there yet, and never over one that is. Raises `UsageError`."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+
+
 def write(path: str, parts: Iterable[bytes]) -> None:
     """Write a file of mode 0600 in one step: a temporary of our own beside it, then a rename. Raises `UsageError`."""
     temporary = f"{path}.{os.getpid()}.tmp"

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from airgap_check.history.change import Change
+
 
 class Observing(Fact, frozen=True, kw_only=True):
     """How to watch. ``seconds`` is None until somebody stops it; ``cgroup`` names a sub-tree to keep to.
@@ -31,7 +33,8 @@ class Plan(Fact, frozen=True, kw_only=True):
     """What to do. ``max_time`` is in seconds, beyond any observation; ``every_owner`` looks up owners nobody needs yet.
 
     ``deployment`` names files to read besides, ``database`` asks for rows of the business database, ``state`` is the
-    folder that remembers earlier runs, None for the default one, "" for none.
+    folder that remembers earlier runs, None for the default one, "" for none; ``every`` is how many seconds runs are
+    meant to be apart, where somebody said so.
     ``relaxed`` names the options that make the collection milder than the default.
     """
 
@@ -47,13 +50,22 @@ class Plan(Fact, frozen=True, kw_only=True):
     deployment: tuple[str, ...] = ()
     database: bool = False
     state: str | None = None
+    every: float | None = None
+
+
+def _keep_silent(_change: Change) -> None:
+    """Tell nobody."""
 
 
 class Watcher(NamedTuple):
-    """Who runs the collection: the wall clock; who hears of stages, that all are at work, of findings; the end."""
+    """Who runs the collection: the wall clock; who hears of stages, that all are at work, of findings; the end.
+
+    ``changed`` hears what a run has changed, before that is remembered.
+    """
 
     clock: Callable[[], datetime]
     progress: Callable[[str], None]
     ready: Callable[[str], None]
     tell: Callable[[str], None]
     stop: threading.Event
+    changed: Callable[[Change], None] = _keep_silent

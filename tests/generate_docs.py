@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 
 from airgap_check import cli, rulebook
+from airgap_check.alerts.message import Alert
 from airgap_check.evidence import AnyRecord
 from airgap_check.finding import Report
 from airgap_check.recording import CoverageLine, Header
@@ -47,6 +48,7 @@ def generated() -> dict[str, str]:
         "docs/rules/README.md": index(rules),
         "docs/schema/report-1.json": _json({"$schema": _DIALECT, **msgspec.json.schema(Report)}),
         "docs/schema/evidence-1.json": _json(evidence_schema()),
+        "docs/schema/alert-1.json": _json({"$schema": _DIALECT, **msgspec.json.schema(Alert)}),
         "README.md": with_help((ROOT / "README.md").read_text(encoding="utf-8")),
     }
 

@@ -88,9 +88,15 @@ command -v dnsmasq                  | dnsmasq-base
 command -v unbound                  | unbound
 command -v npm                      | npm
 command -v skopeo                   | skopeo
+command -v rsyslogd                 | rsyslog
+ls /usr/lib/*/rsyslog/lmnsd_ossl.so | rsyslog-openssl
+command -v chromium                 | chromium
 command -v redis-server             | redis-server
 command -v mariadbd                 | mariadb-server
 ls -d /usr/lib/postgresql/*/bin     | postgresql
+command -v perl                     | perl
+command -v promtool                 | prometheus
+ls /usr/lib/nagios/plugins/negate   | monitoring-plugins-basic
 ls /etc/ssl/certs/ca-certificates.crt | ca-certificates
 LIST
 }

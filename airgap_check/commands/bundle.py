@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.seal:
             sealed = bundling.seal_folder(arguments.folder, arguments.seal, stage)
             key = sealed.key
-        inspection, report = bundling.run(options.plan(arguments), arguments.folder, key, arguments.clock, stage)
+        done = bundling.run(options.plan(arguments), arguments.folder, key, arguments.clock, stage)
     if arguments.seal:
         text = f"sealed {sealed.files} files with the key {seal.fingerprint(sealed.key)}"
         progress.tell(f"airgap-check: {text}")
-    return delivery.deliver(arguments, inspection, report)
+    return delivery.deliver(arguments, done)

@@ -2,62 +2,113 @@
 
 from __future__ import annotations
 
+import locale
 import sys
+from functools import partial
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
-from airgap_check import output, recording, reporters
-from airgap_check.commands import options, progress
+from airgap_check import output, reporters
+from airgap_check.commands import evidence, options, progress
 from airgap_check.errors import UsageError
 from airgap_check.finding import ExitCode
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
+    from airgap_check.audit import Done
     from airgap_check.finding import Report
-    from airgap_check.inspection import Inspection
+
+_PART = 1 << 20  # characters
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Refuse, before any work, destinations that could not be written. Raises `UsageError`."""
-    paths = [path for _, path in options.reports(arguments)] + ([arguments.record] if arguments.record else [])
+    evidence.check(arguments)
+    paths = [path for _, path in options.reports(arguments)]
     for path in paths:
         output.check(path)
-    if len(set(paths)) < len(paths):
+    if len({*paths, arguments.record}) <= len(paths):
         raise UsageError("two reports go to the same file")
-    if sys.stdout is None and not arguments.quiet:
+    if sys.stdout is None and (not arguments.quiet or arguments.format == "nagios"):
         raise UsageError("standard output is closed: use --quiet with --report NAME=FILE")
+    if arguments.plain and arguments.format != "console":
+        raise UsageError(f"--plain is for the console report, not for --format {arguments.format}")
+    if arguments.format == "nagios" and getattr(arguments, "dry_run", False):
+        raise UsageError("--dry-run ends without a verdict, which --format nagios needs")
 
 
-def deliver(arguments: argparse.Namespace, inspection: Inspection, report: Report) -> int:
+def deliver(arguments: argparse.Namespace, done: Done) -> int:
     """Show the report, write everything that was asked for, and return the exit code of the verdict.
 
     Raises `UsageError` for what could not be written, unless there is a violation: that is what must not get lost.
     """
-    faults = list(_hand_over(arguments, inspection, report))
+    if done.trouble:
+        progress.tell(f"airgap-check: this run is not remembered: {done.trouble}")
+    done = _disguised(arguments, done)
+    report = done.report
+    faults = list(_write(arguments, done))
+    # A monitoring system reads one line: where that has to be the fault, it must not be the verdict.
+    if not faults or report.exit_code == ExitCode.NOT_COMPLIANT or arguments.format != "nagios":
+        try:
+            show(_text(arguments, report), for_people=arguments.format == "console")
+        except UsageError as error:
+            faults.append(str(error))
     if faults and report.exit_code != ExitCode.NOT_COMPLIANT:
         raise UsageError("\n".join(faults))
     for fault in faults:
         progress.tell(f"airgap-check: {fault}")
-    return report.exit_code
+    return _exit_code(arguments, report)
 
 
-def _hand_over(arguments: argparse.Namespace, inspection: Inspection, report: Report) -> Iterator[str]:
-    """Show the report, write the evidence and the reports, and say what could not be."""
-    try:
-        show(_text(arguments, report))
-    except UsageError as error:
-        yield str(error)
-    wanted: list[tuple[str, Iterable[bytes]]] = [
-        (path, (reporters.render(name, report).encode(),)) for name, path in options.reports(arguments)
-    ]
-    if arguments.record:
-        wanted.insert(0, (arguments.record, recording.write(inspection)))
-    for path, content in wanted:
+def _disguised(arguments: argparse.Namespace, done: Done) -> Done:
+    """Hide in all that is written, if that is wanted, what tells of the site."""
+    if not arguments.pseudonymize:
+        return done
+    from airgap_check import pseudonyms
+
+    key = pseudonyms.load(arguments.pseudonymize)
+    inspection = pseudonyms.pseudonymize_inspection(done.inspection, key) if arguments.record else done.inspection
+    return done._replace(inspection=inspection, report=pseudonyms.pseudonymize(done.report, key))
+
+
+def _write(arguments: argparse.Namespace, done: Done) -> Iterator[str]:
+    """Write the evidence and the reports, one after the other, and say what could not be."""
+    wanted: list[Callable[[], None]] = [partial(evidence.write, arguments, done)] if arguments.record else []
+    wanted += [partial(_write_report, arguments, name, path, done.report) for name, path in options.reports(arguments)]
+    for write in wanted:
         try:
-            output.write(path, content)
+            write()
         except UsageError as error:
             yield str(error)
+
+
+def _write_report(arguments: argparse.Namespace, name: str, path: str, report: Report) -> None:
+    output.write(path, _rendered(arguments, name, report))
+
+
+def _rendered(arguments: argparse.Namespace, name: str, report: Report) -> Iterator[bytes]:
+    if name == "console" and arguments.plain:
+        from airgap_check.reporters import console_report
+
+        yield console_report.render(report, plain=True, verbose=arguments.verbose).encode()
+    else:
+        yield from (part.encode() for part in _parts(reporters.render(name, report)))
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Cut a text, which may be of hundreds of megabytes, so that its bytes are never there all at once."""
+    return (text[begin : begin + _PART] for begin in range(0, len(text), _PART))
+
+
+def _exit_code(arguments: argparse.Namespace, report: Report) -> int:
+    """Return the code of the verdict; a monitoring system has its own."""
+    if arguments.format != "nagios":
+        return report.exit_code
+    from airgap_check.reporters import nagios_report
+
+    return int(nagios_report.status(report))
 
 
 def _text(arguments: argparse.Namespace, report: Report) -> str:
@@ -68,7 +119,7 @@ def _text(arguments: argparse.Namespace, report: Report) -> str:
     from airgap_check.reporters import console_report
 
     colour, width = terminal(arguments)
-    return console_report.render(report, colour=colour, width=width, verbose=arguments.verbose)
+    return console_report.render(report, colour=colour, width=width, verbose=arguments.verbose, plain=arguments.plain)
 
 
 def terminal(arguments: argparse.Namespace) -> tuple[bool, int | None]:
@@ -77,16 +128,23 @@ def terminal(arguments: argparse.Namespace) -> tuple[bool, int | None]:
 
     if sys.stdout is None or not sys.stdout.isatty():
         return False, None
-    colour = not arguments.no_color and not os.environ.get("NO_COLOR")
+    colour = not arguments.no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return colour, os.get_terminal_size(sys.stdout.fileno()).columns
 
 
-def show(text: str) -> None:
-    """Print text on standard output; a closed pipe is the reader's choice. Raises `UsageError` for other failures."""
+def show(text: str, *, for_people: bool = True) -> None:
+    """Print text on standard output; a closed pipe is the reader's choice. Raises `UsageError` for other failures.
+
+    People get it in the encoding of their locale, with escapes for what that cannot say; machines always get UTF-8.
+    """
     if not text or sys.stdout is None:
         return
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Not the encoding that Python would take: in the locale C it writes UTF-8 to terminals that cannot read it.
+        sys.stdout.reconfigure(encoding=locale.getencoding() if for_people else "utf-8", errors="backslashreplace")
     try:
-        sys.stdout.write(text)
+        for part in _parts(text):
+            sys.stdout.write(part)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has seen enough; Python would complain once more when it closes the file at exit.

@@ -29,5 +29,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     delivery.check(arguments)
     with progress.shown(quiet=arguments.quiet) as stage:
-        inspection, report = audit.inspect(options.plan(arguments), arguments.files, arguments.clock, stage)
-    return delivery.deliver(arguments, inspection, report)
+        done = audit.inspect(options.plan(arguments), arguments.files, arguments.clock, stage)
+    return delivery.deliver(arguments, done)

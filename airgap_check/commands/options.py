@@ -38,9 +38,23 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=FORMATS, default="console", help="what to print (default: console)")
     parser.add_argument(
+        "--plain", action="store_true",
+        help="print the console report for a screen reader: no colour, no table, one statement a line",
+    )  # fmt: skip
+    parser.add_argument(
         "--report", metavar="NAME=FILE", action="append", default=[], help="write a report to a file too (repeatable)"
     )
-    parser.add_argument("--record", metavar="FILE", help="write the evidence, to be judged again by replay")
+    parser.add_argument(
+        "--record", metavar="FILE",
+        help="write the evidence for replay: JSON Lines, or an archive for verify where FILE ends in .zip or .tar.zst",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sign", metavar="KEY", help="sign the archive that --record writes with this Ed25519 private key (keygen)"
+    )
+    parser.add_argument(
+        "--pseudonymize", metavar="KEYFILE",
+        help="replace addresses, names and users by pseudonyms that the holder of the key can reveal",
+    )  # fmt: skip
     parser.add_argument(
         "--fail-on", metavar="SEVERITY", choices=SEVERITIES, default="high",
         help="the least severity that fails: low, medium, high (default), critical",
@@ -67,6 +81,14 @@ def add_collecting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state", metavar="DIR",
         help="the folder that remembers earlier runs (default: /var/lib/airgap-check as root, else none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--every", metavar="DURATION", type=duration,
+        help="how far apart runs are meant to be: a longer time in which nobody looked is a finding",
+    )  # fmt: skip
+    parser.add_argument(
+        "--alerts", metavar="FILE",
+        help="tell the destinations in this file what a run has changed; needs a state folder",
     )  # fmt: skip
 
 
@@ -138,6 +160,7 @@ def plan(arguments: argparse.Namespace, *, watches: bool = False, seconds: float
         deployment=tuple(getattr(arguments, "deployment", ())),
         database=getattr(arguments, "database", False),
         state=getattr(arguments, "state", None),
+        every=getattr(arguments, "every", None),
     )
 
 

@@ -33,12 +33,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     from airgap_check import preflight
     from airgap_check.commands import delivery, progress, stopping
+    from airgap_check.commands.alarm import Alarm
     from airgap_check.finding import ExitCode
     from airgap_check.plan import Watcher
 
     delivery.check(arguments)
     give_way()
     plan = options.plan(arguments, watches=True)
+    told = Alarm(arguments, plan, progress.tell)
     ready = keep_silent if arguments.quiet else progress.tell
     with progress.shown(quiet=arguments.quiet) as stage:
         if arguments.dry_run:
@@ -48,9 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
                 ready("no report and no evidence is written: nothing was looked at but what would be sent")
             return ExitCode.INCONCLUSIVE
         with stopping.on_signals() as stop:
-            watcher = Watcher(arguments.clock, stage, ready, keep_silent, stop)
-            done = preflight.run(plan, watcher, arguments.observe)
-    code = delivery.deliver(arguments, done.inspection, done.report)
-    if done.bound is not None and not arguments.quiet:
-        progress.tell(done.bound.line())
+            watcher = Watcher(arguments.clock, stage, ready, keep_silent, stop, told.post)
+            gate = preflight.run(plan, watcher, arguments.observe)
+    try:
+        code = delivery.deliver(arguments, gate.done)
+    finally:
+        told.ring(gate.done)
+    if gate.bound is not None and not arguments.quiet:
+        progress.tell(gate.bound.line())
     return code

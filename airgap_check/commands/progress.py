@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -21,15 +22,20 @@ def tell(line: str) -> None:
     """Print a line on standard error, above the progress, with nothing in it that a terminal would obey."""
     if sys.stderr is None:
         return
-    clear = _CLEAR_LINE if sys.stderr.isatty() else ""
+    clear = _CLEAR_LINE if _is_drawn_on() else ""
     sys.stderr.write(f"{clear}{printable(line)}\n")
     sys.stderr.flush()
+
+
+def _is_drawn_on() -> bool:
+    """Tell whether standard error is a terminal that can clear a line."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager
 def shown(*, quiet: bool) -> Iterator[Callable[[str], None]]:
     """Yield the function that stages are told to; the line is drawn by a thread and gone when the work is done."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
+    if quiet or not _is_drawn_on():
         yield lambda _: None
         return
     stage = ["starting"]

@@ -1,4 +1,7 @@
-"""Ends an observation on SIGINT or SIGTERM with a report; a second signal does not wait for it."""
+"""Ends an observation on SIGINT or SIGTERM with a report; a second signal does not wait for it.
+
+SIGHUP asks for policy and rules to be read again, where somebody listens to that.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def on_signals() -> Iterator[threading.Event]:
-    """Yield the event that the first signal sets; the second one is a KeyboardInterrupt."""
+def on_signals(reread: threading.Event | None = None) -> Iterator[threading.Event]:
+    """Yield the event that the first signal sets; the second one is a KeyboardInterrupt. SIGHUP sets ``reread``."""
     stop = threading.Event()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
@@ -25,6 +28,8 @@ def on_signals() -> Iterator[threading.Event]:
         stop.set()
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    if reread is not None:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda _number, _frame: reread.set())
     try:
         yield stop
     finally:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from airgap_check.errors import UsageError
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 DEFAULT = "/var/lib/airgap-check"
 _PATIENCE = 10.0  # seconds; another run holds the lock for milliseconds
 _PAUSE = 0.05
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
+class StorageError(UsageError):
+    """The disk is full or fails; what is remembered is not in doubt."""
 
 
 def prepare(path: str) -> None:
@@ -26,7 +32,7 @@ def prepare(path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
         there = os.stat(path)
     except OSError as error:
-        raise UsageError(f"state folder {path}: {error.strerror}") from error
+        raise _refusal(path, error) from error
     if there.st_uid != os.geteuid():
         raise UsageError(f"state folder {path}: belongs to another user")
     if there.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -37,17 +43,25 @@ def prepare(path: str) -> None:
         raise UsageError(f"state folder {path}: cannot be written to")
 
 
+def _refusal(path: str, error: OSError) -> UsageError:
+    kind = StorageError if error.errno in _DISK else UsageError
+    return kind(f"state folder {path}: {error.strerror}")
+
+
 @contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Hold the folder for this run alone. Raises `UsageError` where another run does not let go of it."""
+def locked(path: str) -> Iterator[int]:
+    """Hold the folder for this run alone; yield the descriptor of its lock.
+
+    Raises `UsageError` where another run does not let go of it.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(os.path.join(path, "lock"), flags, 0o600)
     except OSError as error:
-        raise UsageError(f"state folder {path}: {error.strerror}") from error
+        raise _refusal(path, error) from error
     try:
         _wait(descriptor, path)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -63,3 +77,15 @@ def _wait(descriptor: int, path: str) -> None:
             time.sleep(_PAUSE)
         else:
             return
+
+
+def mark(lock: int) -> None:
+    """Note beside the memory that there is one, so that one that was deleted is missed."""
+    if not is_marked(lock):
+        with suppress(OSError):  # a full disk: the next run will do it
+            os.write(lock, b"kept\n")
+
+
+def is_marked(lock: int) -> bool:
+    """Tell whether there was a memory in this folder."""
+    return os.fstat(lock).st_size > 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.errors import UsageError
 from airgap_check.history import folder
+from airgap_check.history.folder import StorageError
 from airgap_check.history.store import Store
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ class Memory(NamedTuple):
 def recalled(path: str | None) -> Iterator[Memory]:
     """Open the memory in a folder that somebody named, or in the default one as root, for this run alone; "" is none.
 
-    Raises `UsageError` for a folder that was named and cannot be used. Where the default one cannot be made nothing has
-    been remembered yet; one that is there and cannot be opened leaves doubts.
+    Raises `UsageError` for a folder that was named and cannot be used; a disk that is full or fails is no reason not to
+    look. Where the default folder cannot be made nothing has been remembered yet; one that is there and cannot be
+    opened leaves doubts.
     """
     if path == "":
         yield Memory(None, "nothing was to be remembered")
@@ -38,9 +40,9 @@ def recalled(path: str | None) -> Iterator[Memory]:
     try:
         store = Store(path or folder.DEFAULT)
     except UsageError as error:
-        if path is not None:
+        if path is not None and not isinstance(error, StorageError):
             raise
-        yield Memory(None, str(error), wanted=os.path.lexists(folder.DEFAULT))
+        yield Memory(None, str(error), wanted=path is not None or os.path.lexists(folder.DEFAULT))
         return
     with store:
         yield Memory(store)

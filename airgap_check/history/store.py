@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime  # noqa: TC003  (msgspec reads the annotations)
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeVar
+
+from msgspec import convert
 
 from airgap_check.errors import UsageError
-from airgap_check.history import folder
+from airgap_check.history import database, folder, retention
+from airgap_check.history.database import CorruptError
+from airgap_check.history.folder import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
-_VERSION = 1
-_FILE = "history.sqlite"
-_SCHEMA = """
-CREATE TABLE sighting (
-    kind TEXT NOT NULL, owner TEXT NOT NULL, place TEXT NOT NULL, digest TEXT NOT NULL, path TEXT NOT NULL,
-    first TEXT NOT NULL, last TEXT NOT NULL, PRIMARY KEY (kind, owner, place, digest)) WITHOUT ROWID;
-CREATE TABLE preflight (made TEXT PRIMARY KEY, until TEXT NOT NULL, binding TEXT NOT NULL) WITHOUT ROWID;
-"""
-_BUSY_MS = 5000
+_T = TypeVar("_T")
 
 
 class Sighting(NamedTuple):
@@ -50,73 +46,131 @@ class Preflight(NamedTuple):
     binding: str
 
 
+class Head(NamedTuple):
+    """The last link of a chain: its SHA-256 in hexadecimal, and its number, from 1."""
+
+    digest: str
+    sequence: int
+
+
 class Store:
-    """The memory in one folder, held by one run at a time. ``mishap`` says what had to be moved aside, if anything."""
+    """The memory in one folder, held by one run at a time.
+
+    ``mishap`` says what became of an earlier memory, until a run has reported it. A disk that is full leaves a memory
+    that can be read: ``unwritable`` says why nothing is added to it.
+    """
 
     def __init__(self, path: str) -> None:
         """Open it, and make it where there is none. Raises `UsageError` for a folder that cannot be used or trusted."""
         folder.prepare(path)
-        self._path = os.path.join(path, _FILE)
-        self._lock = folder.locked(path)
-        self._lock.__enter__()
-        self.mishap = ""
-        try:
-            self._connection = self._opened()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_CORRUPT:
-                self._lock.__exit__(None, None, None)
-                raise UsageError(f"{self._path}: {error}") from error
-            self.mishap = self._move_aside(str(error))
-            self._connection = self._opened()
+        self.folder = path
+        self._path = os.path.join(path, database.FILE)
+        self.unwritable = ""
+        with ExitStack() as stack:
+            self._lock = stack.enter_context(folder.locked(path))
+            lost = f"{self._path} has gone: earlier runs are forgotten" if self._missing() else ""
+            try:
+                self._connection = self._opened(lost)
+            except CorruptError as error:
+                self._connection = self._opened(database.move_aside(self._path, str(error)))
+            stack.callback(self._close)
+            folder.mark(self._lock)
+            self._held = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._connection.close()
-        self._lock.__exit__(None, None, None)
+        self._held.close()
 
-    def _opened(self) -> sqlite3.Connection:
-        if not os.path.lexists(self._path):
-            # SQLite would give it the mode that our umask leaves; and it follows links.
-            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        with ExitStack() as stack:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=_BUSY_MS / 1000)
-            stack.callback(connection.close)
-            self._make_ready(connection)
-            stack.pop_all()
+    def _close(self) -> None:
+        self._connection.close()
+
+    def _missing(self) -> bool:
+        return folder.is_marked(self._lock) and not os.path.lexists(self._path)
+
+    def _opened(self, mishap: str) -> sqlite3.Connection:
+        try:
+            return database.opened(self._path, mishap)
+        except (sqlite3.Error, ValueError) as error:
+            reason = database.understood(self._path, error)
+        except OSError as error:
+            reason = StorageError(f"{self._path}: {error.strerror}")
+        if not isinstance(reason, StorageError):
+            raise reason
+        try:
+            connection = database.readable(self._path)
+        except UsageError:
+            raise reason from None
+        self.unwritable = str(reason)
         return connection
 
-    def _make_ready(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise sqlite3.DatabaseError(found)
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
-        elif version != _VERSION:
-            raise UsageError(f"{self._path}: written by another version of airgap-check (format {version})")
+    def _start_anew(self, why: str) -> None:
+        """Go on with an empty memory; what was corrupt lies beside it."""
+        self._connection.close()
+        self._connection = self._opened(database.move_aside(self._path, why))
 
-    def _move_aside(self, why: str) -> str:
-        """Keep a file that is no memory any more for whoever wants to know why; to drop it would hide a change."""
-        written = datetime.fromtimestamp(os.stat(self._path).st_mtime, UTC)
-        aside = f"{self._path}.corrupt-{written:%Y%m%dT%H%M%SZ}"
-        for ending in ("", "-wal", "-shm"):
-            if os.path.lexists(self._path + ending):
-                os.replace(self._path + ending, aside + ending)
-        return f"{self._path} was corrupt ({why}) and has been moved to {aside}: earlier runs are forgotten"
+    @property
+    def mishap(self) -> str:
+        """Say what became of an earlier memory, if anything that no report has said yet."""
+        return "; ".join(text for (text,) in self._read("SELECT body FROM mishap ORDER BY id LIMIT 10", (), tuple[str]))
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Write all of it or nothing. Raises `UsageError` where it cannot be written."""
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Write all of it or nothing. Raises `UsageError` where it cannot be written.
+
+        `CorruptError` means that the memory is an empty one now, and the same can be written to it.
+        """
+        if self.unwritable:
+            raise StorageError(self.unwritable)
         try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
                 yield self._connection
-        except sqlite3.OperationalError as error:
-            raise UsageError(f"{self._path}: {error}") from error
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+        except (sqlite3.Error, ValueError) as error:
+            raise self._recovered(error) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read several things as they were at one moment. Raises `UsageError` as `writing` does."""
+        try:
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+        except (sqlite3.Error, ValueError) as error:
+            raise self._recovered(error) from error
+
+    def give_back(self) -> None:
+        """Let the file shrink where there is less in it than there was; a disk that fails now keeps it as it is."""
+        with suppress(sqlite3.Error):
+            retention.give_back(self._connection)
+
+    def _recovered(self, error: sqlite3.Error | ValueError) -> UsageError:
+        reason = database.understood(self._path, error)
+        if isinstance(reason, CorruptError) and not self.unwritable:
+            self._start_anew(str(reason))
+        return reason
+
+    def _read(self, statement: str, values: Sequence[object], row: type[_T]) -> list[_T]:
+        """Return the rows, of that type. Of a memory that turns out to be corrupt nothing is known any more.
+
+        Raises `UsageError` where it cannot be read.
+        """
+        for retry in (True, False):
+            try:
+                return [convert(found, row) for found in self._connection.execute(statement, values)]
+            except (sqlite3.Error, ValueError) as error:
+                reason = self._recovered(error)
+                if not isinstance(reason, CorruptError) or not retry:
+                    raise reason from error
+        return []
 
     def of(self, kind: str, owner: str) -> list[Sighting]:
         """List what was ever seen of an owner, the latest first; not by time, for a clock may have been set back."""
@@ -127,36 +181,51 @@ class Store:
         return self._sightings("place", kind, place)
 
     def _sightings(self, column: Literal["owner", "place"], kind: str, wanted: str) -> list[Sighting]:
-        rows = self._connection.execute(
+        return self._read(
             "SELECT kind, owner, place, digest, path, first, last FROM sighting"  # noqa: S608  (one of two words)
             f" WHERE kind = ? AND {column} = ? ORDER BY last DESC, first DESC LIMIT 1000",
-            (kind, wanted),
+            (kind, _storable(wanted)),
+            Sighting,
         )
-        return [Sighting(*row[:5], *map(datetime.fromisoformat, row[5:])) for row in rows]
 
     def keep(self, sightings: list[Sighting]) -> None:
         """Remember what was seen now. Raises `UsageError` where it cannot be written."""
-        with self._writing() as connection:
+        rows = [(*map(_storable, one[:5]), one.first.isoformat(), one.last.isoformat()) for one in sightings]
+        with self.writing() as connection:
             connection.executemany(
                 "INSERT INTO sighting VALUES (?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT DO UPDATE SET last = max(last, excluded.last), path = excluded.path",
-                [(*one[:5], one.first.isoformat(), one.last.isoformat()) for one in sightings],
+                rows,
             )
 
     def keep_preflight(self, preflight: Preflight) -> None:
         """Remember a green preflight in place of earlier ones. Raises `UsageError` where it cannot be written."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute("DELETE FROM preflight")
             row = (preflight.made.isoformat(), preflight.until.isoformat(), preflight.binding)
             connection.execute("INSERT INTO preflight VALUES (?, ?, ?)", row)
 
     def forget_preflight(self) -> None:
         """Forget the last green preflight: a later one was not."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute("DELETE FROM preflight")
 
     def preflight(self) -> Preflight | None:
         """Return the last green preflight."""
-        with closing(self._connection.execute("SELECT made, until, binding FROM preflight")) as rows:
-            row = rows.fetchone()
-        return Preflight(datetime.fromisoformat(row[0]), datetime.fromisoformat(row[1]), row[2]) if row else None
+        found = self._read("SELECT made, until, binding FROM preflight", (), Preflight)
+        return found[0] if found else None
+
+    def head(self, name: str) -> Head | None:
+        """Return the last link of a chain that this host writes; None where it has none yet."""
+        found = self._read("SELECT digest, sequence FROM head WHERE name = ?", (name,), Head)
+        return found[0] if found else None
+
+    def set_head(self, name: str, head: Head) -> None:
+        """Remember the last link of a chain. Raises `UsageError` where it cannot be written."""
+        with self.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO head VALUES (?, ?, ?)", (name, *head))
+
+
+def _storable(text: str) -> str:
+    """Escape what a name on this host can hold and UTF-8 cannot."""
+    return text.encode(errors="backslashreplace").decode()

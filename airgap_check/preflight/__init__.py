@@ -28,12 +28,12 @@ from airgap_check.plan import Observing
 from airgap_check.preflight import itinerary, own_attempts
 from airgap_check.probes import canary, performance, whereabouts
 from airgap_check.probes.performance import Outcome
+from airgap_check.remembrance import remembered
 from airgap_check.result import some
 from airgap_check.survey.place import target_of
 
 if TYPE_CHECKING:
     from airgap_check.evidence import AnyRecord
-    from airgap_check.finding import Report
     from airgap_check.inspection import Inspection
     from airgap_check.plan import Plan, Watcher
     from airgap_check.policy import Policy
@@ -60,8 +60,7 @@ class Bound(NamedTuple):
 class Preflight(NamedTuple):
     """What a preflight has come to; ``bound`` is None unless it is green."""
 
-    inspection: Inspection
-    report: Report
+    done: audit.Done
     bound: Bound | None
 
 
@@ -80,27 +79,30 @@ def run(plan: Plan, watcher: Watcher, seconds: float | None = None) -> Preflight
 
     rules, given = audit.load(plan)
     inspection = audit.begin(plan, watcher.clock())
-    seen, ahead = _look_ahead(plan, given, inspection, watcher)
-    canaries = _try_canaries(plan, seen, ahead, watcher)
-    outing = _Outing(seen, ahead, watcher, seconds)
-    forever = replace(plan, observing=replace(plan.observing or Observing(), seconds=None))
-    watched = watching.observe(
-        forever, watcher._replace(ready=outing.go), rules=rules, given=given, inspection=inspection
-    )
-    inspection = audit.observed(inspection, watched, *outing.cut)
-    own, window = netns.own_inode(), outing.window
-    observed = [own_attempts.without(item, outing.outcome.attempts, own, window) for item in watched.evidence]
-    probes = _evidence(plan, ahead, canaries, outing.outcome)
-    inspection = audit.conclude(inspection, watched.policy, [*observed, probes], watcher.clock())
-    watcher.progress("judging")
-    report = engine.judge(inspection, rules, watched.policy, plan.terms)
-    as_strict = at_least(DEFAULT_FAIL_ON, plan.terms.fail_on)  # a milder run vouches for less than a gate does
-    cleared = bound(inspection) if report.exit_code == 0 and as_strict else None
+    with remembered(plan, inspection) as remembrance:
+        seen, ahead = _look_ahead(plan, given, inspection, watcher)
+        canaries = _try_canaries(plan, seen, ahead, watcher)
+        outing = _Outing(seen, ahead, watcher, seconds)
+        forever = replace(plan, observing=replace(plan.observing or Observing(), seconds=None))
+        watched = watching.observe(
+            forever, watcher._replace(ready=outing.go), rules=rules, given=given, inspection=inspection
+        )
+        inspection = audit.observed(inspection, watched, *outing.cut)
+        own, window = netns.own_inode(), outing.window
+        evidence = [own_attempts.without(item, outing.outcome.attempts, own, window) for item in watched.evidence]
+        evidence = remembrance.with_continuity([*evidence, _evidence(plan, ahead, canaries, outing.outcome)])
+        inspection = audit.conclude(inspection, watched.policy, evidence, watcher.clock())
+        watcher.progress("judging")
+        report = engine.judge(inspection, rules, watched.policy, plan.terms)
+        as_strict = at_least(DEFAULT_FAIL_ON, plan.terms.fail_on)  # a milder run vouches for less than a gate does
+        cleared = bound(inspection) if report.exit_code == 0 and as_strict else None
+        change = remembrance.keep(report, watcher.changed)
+    trouble = remembrance.trouble
     try:
         _remember(plan, cleared, inspection)
     except UsageError as error:  # a disk that is full by now is no reason to withhold the report
-        watcher.ready(f"this preflight is not remembered: {error}")
-    return Preflight(inspection, report, cleared)
+        trouble = str(error)
+    return Preflight(audit.Done(plan, inspection, report, watched.policy, rules, change, trouble), cleared)
 
 
 def _remember(plan: Plan, cleared: Bound | None, inspection: Inspection) -> None:

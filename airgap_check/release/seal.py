@@ -19,6 +19,7 @@ from airgap_check.input import open_regular, read_bytes
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+    PrivateKey = Ed25519PrivateKey
     PublicKey = Ed25519PublicKey
 
 _KEY_LIMIT = 1 << 16
@@ -72,6 +73,24 @@ def public_key(path: str) -> Ed25519PublicKey:
     if not isinstance(key, Ed25519PublicKey):
         raise UsageError(f"{path}: a key, but not an Ed25519 one")
     return key
+
+
+def raw_public_key(content: bytes) -> Ed25519PublicKey:
+    """Return the key of 32 bytes. Raises ValueError."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    return Ed25519PublicKey.from_public_bytes(content)
+
+
+def generate() -> tuple[bytes, bytes, str]:
+    """Make a key, and return it as PEM (PKCS #8, RFC 5958), its public half as PEM, and the fingerprint."""
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    public = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+    return private, public, fingerprint(key.public_key())
 
 
 def _unsupported() -> type[Exception]:

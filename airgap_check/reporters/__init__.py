@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airgap_check.finding import Report
 
-FORMATS = ("console", "json")
+FORMATS = (
+    "console",
+    "json",
+    "junit",
+    "tap",
+    "nagios",
+    "prometheus",
+    "cef",
+    "csv",
+    "markdown",
+    "html",
+    "sarif",
+    "ocsf",
+    "oscal",
+)
 
 
 def render(name: str, report: Report) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.live.lab import FAR, NEAR, PUBLIC, Lab
@@ -40,7 +42,7 @@ def test_a_waiver_turns_a_violation_into_a_remark_that_the_report_repeats(site: 
     _talk_to_the_partner(site)
     waiver = {
         "rule": "connection.not-allowlisted", "match": {"remote.address": PARTNER}, "reason": "migration",
-        "owner": "dba@bank.example", "expires": "2999-01-01",
+        "owner": "dba@bank.example", "expires": f"{datetime.now(UTC) + timedelta(days=90):%Y-%m-%d}",
     }  # fmt: skip
     audit = site.audit(policy=policy(waivers=[waiver]))
     assert_compliant(audit)

@@ -62,6 +62,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "image": {"seen": "deployment"},
     "opening": {"subject": "Deployment objectos", "path": "/srv/deploy/network-policy.yaml"},
     "probe": {"purpose": "needed", "protocol": "postgresql", "process": "node"},
+    "interruption": {},
     "policy-file": {"path": "/etc/airgap-check/policy.yaml"},
 }  # fmt: skip
 

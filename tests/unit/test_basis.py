@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from airgap_check.evidence import Coverage
 
 OBSERVED = ["question", "request", "mention", "counter"]
-EXTRA = {"artifact", "state", "database", "deployment", "upgrade", "bundle", "probes"}  # collectors not every run has
+EXTRA = {
+    "artifact",
+    "state",
+    "database",
+    "deployment",
+    "upgrade",
+    "bundle",
+    "probes",
+    "continuity",
+}  # collectors not every run has
 OPTIONAL = [kind for kind, (_, collector) in KINDS.items() if collector in EXTRA]
 CAPTURED = {"connection", "question", "request", "mention", "encrypted-dns", "resolved", "answer"}
 

@@ -30,14 +30,15 @@ def test_a_wheel_finds_its_own_rules_and_settings(installed: Path, tmp_path: Pat
         f"import sys; sys.path.insert(0, {str(installed)!r})\n"
         "from airgap_check import rulebook; print(rulebook.shipped())\n"
         "from airgap_check.objectos import catalogue; print(len(catalogue.load().variables) > 100)\n"
+        "from airgap_check.reporters import html_report; print(html_report._own('page.jinja')[:1] != '')\n"
         "from airgap_check.cli import main; sys.exit(main(['rules', 'check']))\n"
     )
     # Coverage is of the checkout; what is unpacked here would count as code that nobody tests.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     command = [sys.executable, "-I", "-c", script]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    place, knows, said = done.stdout.splitlines()
-    assert knows == "True"
+    place, knows, draws, said = done.stdout.splitlines()
+    assert knows == draws == "True"
     assert place == str(installed / "airgap_check" / "rules")
     count = len(list((ROOT / "rules").glob("*/*.yaml")))
     assert said == f"{count} rules: no fault"

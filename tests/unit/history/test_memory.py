@@ -23,6 +23,17 @@ def test_a_folder_that_was_named_is_used_or_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_a_disk_that_is_full_is_no_reason_not_to_look_but_leaves_doubts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise folder.StorageError("no space left")
+
+    monkeypatch.setattr(folder, "prepare", full)
+    with recalled(str(tmp_path)) as memory:
+        assert memory == (None, "no space left", True)
+
+
 def test_root_has_a_default_folder_and_others_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "DEFAULT", str(tmp_path / "default"))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

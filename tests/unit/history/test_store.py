@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -58,6 +59,13 @@ def test_every_content_of_a_place_is_known_the_latest_first(state: str) -> None:
         assert store.of("artifact", "unit b") == []
 
 
+def test_a_name_that_is_no_text_is_remembered_like_any_other(state: str) -> None:
+    with Store(state) as store:
+        store.keep([sighting(place="1:2/\udcff.json")])
+        assert len(store.at("artifact", "1:2/\udcff.json")) == 1
+        assert store.mishap == ""
+
+
 def test_the_last_green_preflight_replaces_earlier_ones_and_can_be_forgotten(state: str) -> None:
     with Store(state) as store:
         assert store.preflight() is None
@@ -104,7 +112,7 @@ def test_a_corrupt_file_is_moved_aside_and_that_is_said(state: str, content: byt
     (aside,) = Path(state).glob("history.sqlite.corrupt-*Z")
     assert aside.read_bytes() == content
     with Store(state) as store:
-        assert store.mishap == ""
+        assert "has been moved to" in store.mishap, "no run has reported it yet"
         assert len(store.at("artifact", "1:2/a.json")) == 1
 
 
@@ -120,8 +128,6 @@ def test_a_damaged_page_is_found_when_it_is_opened(state: str) -> None:
 
 
 def test_a_file_of_a_later_version_is_refused_and_left_alone(state: str) -> None:
-    import sqlite3
-
     Store(state).__exit__(None, None, None)
     connection = sqlite3.connect(Path(state, "history.sqlite"))
     connection.execute("PRAGMA user_version = 99")
@@ -129,6 +135,33 @@ def test_a_file_of_a_later_version_is_refused_and_left_alone(state: str) -> None
     with pytest.raises(UsageError, match="another version"):
         Store(state)
     assert not list(Path(state).glob("*.corrupt-*"))
+
+
+_FORMAT_1 = """
+CREATE TABLE sighting (
+    kind TEXT NOT NULL, owner TEXT NOT NULL, place TEXT NOT NULL, digest TEXT NOT NULL, path TEXT NOT NULL,
+    first TEXT NOT NULL, last TEXT NOT NULL, PRIMARY KEY (kind, owner, place, digest)) WITHOUT ROWID;
+CREATE TABLE preflight (made TEXT PRIMARY KEY, until TEXT NOT NULL, binding TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+def test_what_the_first_format_remembers_survives(state: str) -> None:
+    Path(state).mkdir(mode=0o700)
+    connection = sqlite3.connect(Path(state, "history.sqlite"), isolation_level=None)
+    connection.executescript(f"PRAGMA journal_mode = WAL;{_FORMAT_1}")
+    row = (*sighting()[:5], NOW.isoformat(), NOW.isoformat())
+    connection.execute("INSERT INTO sighting VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    connection.execute("INSERT INTO preflight VALUES (?, ?, ?)", (NOW.isoformat(), NOW.isoformat(), "binding"))
+    connection.close()
+    with Store(state) as store:
+        assert store.mishap == ""
+        assert store.at("artifact", "1:2/a.json") == [sighting()]
+        assert store.preflight() == Preflight(NOW, NOW, "binding")
+        assert store.head("archive") is None
+    connection = sqlite3.connect(Path(state, "history.sqlite"))
+    assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,), "it can give back what it does not need"
+    connection.close()
 
 
 def test_a_second_run_waits_for_the_first_and_says_so_when_that_does_not_end(

@@ -78,27 +78,19 @@ def test_a_descriptor_closed_during_the_walk_does_not_hide_the_others() -> None:
 
 @pytest.fixture
 def threads() -> Iterator[list[int]]:
-    """Two more threads of ours; what they say to sharing files is the test's."""
-    numbers, done = [], threading.Event()
-    ready = threading.Barrier(3)
-
-    def run() -> None:
-        numbers.append(threading.get_native_id())
-        ready.wait()
-        done.wait()
-
-    helpers = [threading.Thread(target=run) for _ in range(2)]
+    """Two more threads of ours, beside those that run the tests; what they say to sharing files is the test's."""
+    done = threading.Event()
+    helpers = [threading.Thread(target=done.wait) for _ in range(2)]
     for helper in helpers:
         helper.start()
-    ready.wait()
-    yield numbers
+    yield [int(number) for number in os.listdir(f"/proc/{ME}/task") if int(number) != ME]
     done.set()
     for helper in helpers:
         helper.join()
 
 
 def test_threads_that_share_their_files_are_looked_at_once(threads: list[int]) -> None:
-    assert len(threads) == 2
+    assert len(threads) >= 2
     assert list(open_sockets._tables(ME)) == [b"/proc/%d/fd" % ME]
 
 

@@ -1,0 +1,139 @@
+"""``airgap-check verify``: whether archives of evidence are what was written, by whom, and all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from airgap_check.archive.chain import Chain
+    from airgap_check.archive.verification import Step, Verified
+
+HELP = "verify archives of evidence: EVIDENCE..."
+_MARKS = {"shown": "ok", "failed": "FAILED", "open": "not shown"}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument(
+        "evidence", metavar="EVIDENCE", nargs="+",
+        help="an archive that --record wrote, or a folder of them, which then has to hold the whole chain",
+    )  # fmt: skip
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--key", metavar="PUB", help="the Ed25519 public key that has to have signed it (PEM or raw)")
+    who.add_argument(
+        "--integrity-only", action="store_true",
+        help="be content with archives that are whole, though anybody could have written them",
+    )  # fmt: skip
+    head = parser.add_mutually_exclusive_group()
+    head.add_argument(
+        "--expect-head", metavar="SHA256", type=_digest, help="the manifest of the last archive that there has to be"
+    )
+    head.add_argument(
+        "--state", metavar="DIR", help="take the head of the chain from the folder in which this host remembers it"
+    )
+    parser.add_argument(
+        "--after", metavar="SHA256", type=_digest,
+        help="the manifest that the first archive has to follow, where earlier ones are kept elsewhere",
+    )  # fmt: skip
+
+
+def _digest(text: str) -> str:
+    import argparse
+
+    if len(text) != 64 or set(text.lower()) - set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(f"not a SHA-256 in hexadecimal digits: {text}")
+    return text.lower()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify everything, tell each step, and return 0, 1 where something does not verify, 4 where not all was shown."""
+    from airgap_check.archive import chain, folder, verification
+    from airgap_check.commands.delivery import show
+    from airgap_check.finding import ExitCode
+    from airgap_check.release import seal
+
+    key = seal.public_key(arguments.key) if arguments.key else None
+    head = _head(arguments.state) if arguments.state else arguments.expect_head
+    found = folder.archives(arguments.evidence)
+    verified = [verification.verify(path, key) for path in found.paths]
+    several = found.whole or len(verified) > 1 or head is not None or arguments.after is not None
+    chains = chain.check(verified, chain.Known(arguments.after, head)) if several else []
+    show("".join(_lines(verified, chains, found.others)))
+    broken = [one.path for one in verified if one.failed]
+    incomplete = [one.host.hostname for one in chains if one.failed]
+    if head is not None and not any(one.anchored for one in chains) and not incomplete:
+        incomplete.append("no archive of a chain")
+    if broken or incomplete:
+        show(f"\nDOES NOT VERIFY: {_listed([*broken, *(f'chain of {name}' for name in incomplete)])}\n")
+        return ExitCode.NOT_COMPLIANT
+    anchored = {digest for one in chains for digest in one.anchored}
+    everybody = arguments.integrity_only
+    doubts = [
+        f"{one.path}: {doubt}" for one in verified
+        if (doubt := _doubt(one, vouched=everybody or one.digest in anchored))
+    ]  # fmt: skip
+    if doubts:
+        show(f"\nNOT SHOWN: {_listed(doubts)}\n")
+        return ExitCode.INCONCLUSIVE
+    what = "WHOLE, BUT NOT AUTHENTICATED: anybody could have written this" if arguments.integrity_only else "VERIFIED"
+    show(f"\n{what} ({len(verified)} archive{'s' if len(verified) > 1 else ''})\n")
+    return ExitCode.COMPLIANT
+
+
+def _head(state: str) -> str:
+    """Ask the memory of this host for the head of its chain. Raises `UsageError`; nothing is made."""
+    import os
+
+    from airgap_check.archive import chained
+    from airgap_check.errors import UsageError
+    from airgap_check.history.memory import recalled
+
+    if not os.path.isdir(state):
+        raise UsageError(f"{state}: no folder that remembers earlier runs")
+    with recalled(state) as memory:
+        head = chained.head(memory.store) if memory.store else None
+    if head is None:
+        raise UsageError(f"{state}: {memory.reason or 'remembers no archive'}")
+    return head.digest
+
+
+def _doubt(one: Verified, *, vouched: bool) -> str:
+    """Say what was not shown of an archive that is whole."""
+    if not one.reproduced:
+        return "the report could not be reproduced by this version"
+    if not one.authentic and not vouched:
+        return "who wrote it: give --key, or --integrity-only to do without"
+    return ""
+
+
+def _lines(verified: Sequence[Verified], chains: Sequence[Chain], others: int) -> Iterator[str]:
+    from airgap_check.redact import printable
+
+    for one in verified:
+        yield f"{printable(one.path)}\n"
+        if one.manifest:
+            made = one.manifest
+            place = f"number {made.sequence} of its chain" if made.sequence else "no part of a chain"
+            times = f"{made.started:%Y-%m-%d %H:%M:%S} to {made.finished:%Y-%m-%d %H:%M:%S} UTC"
+            yield f"  {printable(made.host.hostname)}, {times}, {made.verdict.replace('_', ' ')}, {place}\n"
+        yield from _steps(one.steps)
+    for chain in chains:
+        yield f"chain of {printable(chain.host.hostname)}\n"
+        yield from _steps(chain.steps)
+    if others:
+        yield f"{others} other file{'s were' if others > 1 else ' was'} not looked at\n"
+
+
+def _steps(steps: Sequence[Step]) -> Iterator[str]:
+    for number, step in enumerate(steps, start=1):
+        yield f"  {number} {step.name:<9}  {_MARKS[step.status]}: {step.text}\n"
+
+
+def _listed(items: Sequence[str]) -> str:
+    from airgap_check.redact import printable
+
+    more = f" and {len(items) - 5} more" if len(items) > 5 else ""
+    return "; ".join(printable(item) for item in items[:5]) + more

@@ -1,0 +1,165 @@
+"""Which findings stand: first and last seen, resolved, waived, each told from others by its rule and fingerprint.
+
+A finding is resolved only by a run that would have seen it: its rule was decided, and whoever saw it last looked
+again, at no less than then, and saw everything.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003  (msgspec reads the annotations)
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import convert
+
+from airgap_check.finding import Known, Severity
+from airgap_check.redact import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from sqlite3 import Connection
+
+    from airgap_check.finding import Finding, Report, RuleResult
+
+MOST = 100_000  # findings that are remembered; with more than that, what each of them is matters to nobody
+_LENGTH = 400  # characters of a subject or message
+# Who states a kind of record that does not name its collector.
+_STATED_BY = {
+    "runtime": "environment", "listener": "listeners", "resolver": "resolution", "answer": "resolution",
+    "counter": "counters", "interruption": "continuity", "use": "attempts",
+}  # fmt: skip
+
+
+class Turn(NamedTuple):
+    """What a run changed: what appeared, what is resolved, how many stand, how many there was no room for."""
+
+    appeared: list[Known]
+    resolved: list[Known]
+    standing: int
+    untold: int
+
+
+class _Line(NamedTuple):
+    """What is remembered of a finding, as far as it decides."""
+
+    rule: str
+    fingerprint: str
+    severity: Severity
+    subject: str
+    message: str
+    sight: str
+    scope: str
+    resolved: datetime | None
+    waived: int
+
+    def known(self) -> Known:
+        """Return it as others speak of it."""
+        return Known(
+            rule=self.rule,
+            severity=self.severity,
+            subject=self.subject,
+            message=self.message,
+            fingerprint=self.fingerprint,
+        )
+
+
+def scope_of(report: Report) -> str:
+    """Return what a run could see: this host or a container's share of it, or only a sub-tree of its control groups."""
+    limits = (word for word in report.relaxed_by if word.startswith("cgroup "))
+    return printable(" ".join([report.subject.scope, *limits]))
+
+
+def fold(connection: Connection, report: Report) -> Turn:
+    """Fold a report's findings into what is known. Part of a transaction; raises sqlite3.Error, ValueError."""
+    lines = connection.execute(
+        "SELECT rule, fingerprint, severity, subject, message, sight, scope, resolved, waived FROM finding"
+    ).fetchall()
+    known = {(line.rule, line.fingerprint): line for line in convert(lines, list[_Line])}
+    now, scope = report.finished.isoformat(), scope_of(report)
+    sights = {item.collector: _sight(report, item.collector) for item in report.coverage}
+    met = _met(report)
+    appeared, room, untold = [], MOST - len(known), 0
+    rows = []
+    for key, (result, finding) in met.items():
+        before = known.get(key)
+        if before is None and room <= 0:
+            untold += 1
+            continue
+        room -= before is None
+        one = _known(result, finding)
+        waived = finding.waived_by is not None
+        if not waived and (before is None or before.resolved or before.waived):
+            appeared.append(one)
+        collector = _collector(finding)
+        rows.append((
+            *key, one.severity, one.subject, one.message, printable(sights.get(collector, collector)),
+            before.scope if before else scope, now, now, None, int(waived), 1, 0,
+        ))  # fmt: skip
+    connection.executemany(
+        "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        " severity = excluded.severity, subject = excluded.subject, message = excluded.message, sight = excluded.sight,"
+        " last = excluded.last, waived = excluded.waived, times = times + 1,"
+        " reopened = reopened + (resolved IS NOT NULL), resolved = NULL",
+        rows,
+    )
+    resolved = _resolved(connection, report, {key: line for key, line in known.items() if key not in met}, now)
+    (standing,) = connection.execute("SELECT count(*) FROM finding WHERE resolved IS NULL AND waived = 0").fetchone()
+    return Turn(appeared, resolved, standing + untold, untold)
+
+
+def _met(report: Report) -> dict[tuple[str, str], tuple[RuleResult, Finding]]:
+    """Return each finding once; what is waived in one place and not in another is not waived."""
+    met: dict[tuple[str, str], tuple[RuleResult, Finding]] = {}
+    for result in report.results:
+        for finding in result.findings:
+            key = result.rule, finding.fingerprint
+            if key not in met or finding.waived_by is None:
+                met[key] = result, finding
+    return met
+
+
+def _known(result: RuleResult, finding: Finding) -> Known:
+    return Known(
+        rule=result.rule,
+        severity=result.severity,
+        subject=printable(finding.subject[:_LENGTH]),
+        message=printable(finding.message[:_LENGTH]),
+        fingerprint=finding.fingerprint,
+    )
+
+
+def _resolved(connection: Connection, report: Report, absent: dict[tuple[str, str], _Line], now: str) -> list[Known]:
+    """Close what was not met again though it would have been."""
+    decided = {result.rule for result in report.results if _is_decided(result)}
+    scope, complete = scope_of(report), {printable(_sight(report, name)) for name in _complete(report)}
+    closed = []
+    for key, line in absent.items():
+        wide_enough = line.scope == scope or line.scope.startswith(f"{scope} ")
+        looked = not line.sight or line.sight in complete
+        if line.resolved is None and key[0] in decided and wide_enough and looked:
+            closed.append((key, line))
+    connection.executemany(
+        "UPDATE finding SET resolved = ? WHERE rule = ? AND fingerprint = ?", [(now, *key) for key, _ in closed]
+    )
+    return [line.known() for _, line in closed if not line.waived]
+
+
+def _is_decided(result: RuleResult) -> bool:
+    """Tell whether a rule was decided of everything it saw; one that fails may have left doubts beside (`result`)."""
+    return result.outcome == "pass" or (result.outcome == "fail" and not result.reason.startswith("could not decide"))
+
+
+def _complete(report: Report) -> Iterator[str]:
+    return (item.collector for item in report.coverage if item.status == "complete")
+
+
+def _sight(report: Report, collector: str) -> str:
+    """Name who looked, and at which files where somebody chose them."""
+    if collector != "deployment":
+        return collector
+    return next(f"{collector} {item.scope}" for item in report.coverage if item.collector == collector)
+
+
+def _collector(finding: Finding) -> str:
+    """Name the collector that saw what a finding is about, or nothing where it is the policy's own."""
+    seen = finding.record.get("seen")
+    return seen if isinstance(seen, str) else _STATED_BY.get(str(finding.record.get("kind")), "")

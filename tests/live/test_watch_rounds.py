@@ -1,0 +1,129 @@
+"""A watch in rounds: what is tried is in one report or the next, whatever lies between, and memory has an end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from contextlib import suppress
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from tests.live.site import policy
+from tests.live.vigil import Vigil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.live.lab import Lab
+
+REPORT = "/run/lab/reports/watch.json"
+# A new port every 10 ms, until somebody ends it.
+KNOCK = """
+import signal, socket, sys, time
+going = [True]
+signal.signal(signal.SIGTERM, lambda *_: going.clear())
+port = 10000
+while going:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        try:
+            one.connect(("10.50.0.1", port))
+        except OSError:
+            pass
+    port += 1
+    time.sleep(0.01)
+print("done", flush=True)
+"""
+# As many destinations as there are ports times addresses, as fast as it goes.
+FLOOD = """
+import socket
+for host in range(4):
+    for port in range(1024, 51024):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            try:
+                one.connect((f"10.60.0.{host}", port))
+            except OSError:
+                pass
+"""
+MOST = 400 << 20  # bytes that a watch may ever hold while it watches
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class Reports:
+    """The reports that a watch has written, each once, by when its time began."""
+
+    def __init__(self, lab: Lab) -> None:
+        lab.near.check(["install", "-d", "-m", "0700", "/run/lab/reports"])
+        self._path = lab.near.path(REPORT)
+        self.found: dict[str, dict[str, Any]] = {}
+
+    def look(self) -> int:
+        with suppress(FileNotFoundError):
+            report = json.loads(self._path.read_text())
+            self.found[report["started"]] = report
+        return len(self.found)
+
+
+def ports(report: dict[str, Any]) -> set[int]:
+    records = [judged["record"] for judged in report["connections"]]
+    return {one["remote"]["port"] for one in records if one["remote"]["address"] == "10.50.0.1"}
+
+
+def test_no_attempt_is_lost_between_one_round_and_the_next(lab: Lab) -> None:
+    reports = Reports(lab)
+    rest = {"runtime": {"expected": False}}
+    with Vigil(lab, "--every", "2s", "--report", f"json={REPORT}", policy=policy(**rest)) as vigil:
+        knocking = lab.near.run([sys.executable, "-c", KNOCK], cgroup="knocking")
+        until(lambda: reports.look() >= 2)
+        # Another policy begins another round, too; one that is invalid does not.
+        lab.near.write("/etc/airgap-check/policy.yaml", "version: 2\n")
+        vigil.send(signal.SIGHUP)
+        vigil.hear("reload: refused")
+        vigil.hear("reload: /etc/airgap-check/policy.yaml:1:")
+        approved = {
+            "name": "approved",
+            "role": "other",
+            "cidr": ["10.50.0.1"],
+            "ports": ["10000-20000"],
+            "protocol": "udp",
+        }
+        lab.near.write("/etc/airgap-check/policy.yaml", json.dumps(policy(approved, **rest)))
+        vigil.send(signal.SIGHUP)
+        vigil.hear("reload: a new policy")
+        until(lambda: reports.look() and any(report["policy"]["entries"][-1]["name"] == "approved"
+                                             for report in reports.found.values()))  # fmt: skip
+        knocking.signal(signal.SIGTERM)
+        knocking.expect("done")
+        audit = vigil.end()
+    reports.look()
+    rounds = [reports.found[key] for key in sorted(reports.found)]
+    assert audit.exit_code == 1, "the worst of all rounds"
+    under_the_old = [one for one in rounds if one["policy"]["entries"][-1]["name"] != "approved"]
+    tried = set().union(*map(ports, under_the_old))
+    assert tried == set(range(10000, max(tried) + 1))
+    for before, after in pairwise(rounds):
+        assert before["window"]["end"] == after["window"]["start"]
+    for report in rounds:
+        if report not in under_the_old:
+            (strict,) = [one for one in report["results"] if one["rule"] == "connection.not-allowlisted"]
+            assert [finding["message"] for finding in strict["findings"]] == []
+
+
+def test_two_hundred_thousand_destinations_do_not_fill_the_memory(lab: Lab) -> None:
+    with Vigil(lab, "--no-traffic", policy=policy(runtime={"expected": False})) as vigil:
+        lab.near.check([sys.executable, "-c", FLOOD], cgroup="flood")
+        vigil.hear("more findings were met than there are lines for")
+        peak = lab.near.path(f"/proc/{vigil.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
+        assert int(peak) << 10 < MOST
+        audit = vigil.end()
+    assert audit.exit_code == 1
+    attempts = audit.coverage("attempts")
+    assert attempts["status"] == "partial"
+    assert attempts["lost"] + attempts["counts"]["distinct"] >= 200_000

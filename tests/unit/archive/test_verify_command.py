@@ -1,0 +1,172 @@
+"""``keygen``, ``verify`` and ``replay`` as they are called, with their exit codes and what they say."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airgap_check import cli
+from airgap_check.archive import Link, append, form
+from airgap_check.errors import UsageError
+from airgap_check.history.store import Store
+from airgap_check.release import seal
+from tests import building
+from tests.unit.archive import archived
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Call = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    def run(*argv: object) -> tuple[int, str]:
+        code = cli.main([str(one) for one in argv])
+        told = capsys.readouterr()
+        return code, told.out + told.err
+
+    return run
+
+
+@pytest.fixture
+def key(tmp_path: Path, call: Call) -> Path:
+    path = tmp_path / "site.key"
+    assert call("keygen", "--out", path)[0] == 0
+    return path
+
+
+def test_a_key_is_private_and_openssl_knows_it(key: Path) -> None:
+    assert key.stat().st_mode & 0o777 == 0o600
+    public = subprocess.run(["openssl", "pkey", "-in", str(key), "-pubout"], check=True, capture_output=True).stdout
+    assert key.with_suffix(".key.pub").read_bytes() == public
+
+
+def test_a_key_is_never_written_over_another(tmp_path: Path, key: Path, call: Call) -> None:
+    before = key.read_bytes()
+    code, told = call("keygen", "--out", key)
+    assert (code, key.read_bytes()) == (2, before)
+    assert "is there already" in told
+    key.unlink()
+    assert call("keygen", "--out", key)[0] == 2
+    assert not key.exists()
+    assert call("keygen", "--out", tmp_path / "nowhere" / "key")[0] == 2
+
+
+def test_the_key_says_its_fingerprint(tmp_path: Path, call: Call) -> None:
+    code, told = call("keygen", "--out", tmp_path / "k")
+    assert code == 0
+    assert told.splitlines()[-1] == seal.fingerprint(seal.public_key(str(tmp_path / "k.pub")))
+
+
+def test_a_signed_archive_verifies_by_its_public_key(tmp_path: Path, key: Path, call: Call) -> None:
+    archived.archive(tmp_path / "a.zip", key=seal.private_key(str(key)))
+    code, told = call("verify", tmp_path / "a.zip", "--key", f"{key}.pub")
+    assert code == 0
+    assert told.endswith("\nVERIFIED (1 archive)\n")
+    assert "  5 judgement  ok: judged again, the same report to the last field\n" in told
+
+
+def test_who_wrote_it_is_not_shown_without_a_key(tmp_path: Path, key: Path, call: Call) -> None:
+    for signer in (None, seal.private_key(str(key))):
+        archived.archive(tmp_path / "a.zip", key=signer)
+        code, told = call("verify", tmp_path / "a.zip")
+        assert code == 4
+        assert "NOT SHOWN" in told
+        code, told = call("verify", tmp_path / "a.zip", "--integrity-only")
+        assert code == 0
+        assert "WHOLE, BUT NOT AUTHENTICATED" in told
+
+
+def test_a_changed_archive_does_not_verify(tmp_path: Path, key: Path, call: Call) -> None:
+    path = tmp_path / "a.zip"
+    archived.archive(path, key=seal.private_key(str(key)))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
+    code, told = call("verify", path, "--key", f"{key}.pub")
+    assert code == 1
+    assert f"DOES NOT VERIFY: {path}" in told
+    archived.archive(path)
+    assert call("verify", path, "--key", f"{key}.pub")[0] == 1
+
+
+def test_nothing_verifies_nothing(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "empty").mkdir()
+    for what in (tmp_path / "empty", tmp_path / "missing.zip"):
+        code, told = call("verify", what, "--integrity-only")
+        assert code == 2
+        assert "VERIFIED" not in told.replace("nothing was verified", "")
+    (tmp_path / "empty" / "evidence.jsonl").write_text("{}")
+    assert call("verify", tmp_path / "empty", "--integrity-only")[0] == 2
+    assert call("verify", tmp_path / "empty" / "evidence.jsonl")[0] == 2
+
+
+def test_a_folder_has_to_hold_the_whole_chain(tmp_path: Path, call: Call) -> None:
+    folder, state = tmp_path / "archives", tmp_path / "state"
+    folder.mkdir()
+    case = archived.case(archived.VIOLATION, rules=2)
+    with Store(str(state)) as store:
+        digests = [append(str(folder / f"{number}.zip"), case, None, store) for number in range(1, 4)]
+    assert call("verify", folder, "--integrity-only")[0] == 0
+    assert call("verify", folder)[0] == 4
+    code, told = call("verify", folder, "--state", state)
+    assert (code, "VERIFIED (3 archives)" in told) == (0, True)
+    assert call("verify", folder, "--expect-head", digests[2])[0] == 0
+    archived.archive(folder / "alone.zip")  # it says that it is of this host, and the head of the chain covers it not
+    assert call("verify", folder, "--expect-head", digests[2])[0] == 4
+    (folder / "alone.zip").unlink()
+    assert call("verify", folder / "3.zip", "--expect-head", digests[2], "--after", digests[1])[0] == 0
+    (folder / "2.zip").rename(tmp_path / "2.zip")
+    code, told = call("verify", folder, "--integrity-only")
+    assert code == 1
+    assert "number 2 is missing" in told
+    (tmp_path / "2.zip").rename(folder / "2.zip")
+    (folder / "3.zip").unlink()
+    assert call("verify", folder, "--integrity-only")[0] == 0
+    code, told = call("verify", folder, "--state", state)
+    assert code == 1
+    assert "is not the last" in told
+
+
+def test_a_head_that_no_archive_has_is_missed(tmp_path: Path, call: Call) -> None:
+    archived.archive(tmp_path / "a.zip")
+    assert call("verify", tmp_path / "a.zip", "--expect-head", "0" * 64)[0] == 1
+    assert call("verify", tmp_path / "a.zip", "--state", tmp_path / "none")[0] == 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_archive_is_judged_again_under_this_policy_or_its_own(tmp_path: Path, call: Call) -> None:
+    path = tmp_path / "a.zip"
+    archived.archive(path, archived.APPROVED, building.connection("10.0.7.7", 5432), link=Link(), rules=None)
+    milder = archived.POLICY.decode().replace("10.0.0.0/24", "10.0.0.0/16")
+    (tmp_path / "policy.yaml").write_text(milder)
+    quiet = ("--format", "json")
+    own, text = call("replay", path, "--archived-policy", *quiet)
+    assert own == 1
+    assert '"sha256": "' in text
+    other, text = call("replay", path, "--policy", tmp_path / "policy.yaml", *quiet)
+    assert other != own
+    assert call("replay", path, "--policy", tmp_path / "policy.yaml", "--archived-policy")[0] == 2
+    whole = bytearray(path.read_bytes())
+    whole[100] ^= 1
+    path.write_bytes(whole)
+    code, text = call("replay", path, "--archived-policy")
+    assert (code, "does not verify" in text) == (2, True)
+    (tmp_path / "lines.jsonl").write_text("{}")
+    assert call("replay", tmp_path / "lines.jsonl", "--archived-policy")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.zip", "zip"), ("A.ZIP", "zip"), ("a.tar.zst", "tar.zst"), ("a.jsonl", None), ("a", None)]
+)
+def test_the_name_chooses_the_form(name: str, expected: str | None) -> None:
+    assert form.of(name) == expected
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tgz", "a.zst", "a.7z", "a.jsonl.gz", "a.TAR.XZ"])
+def test_a_name_of_another_archive_is_refused_with_the_choices(name: str) -> None:
+    with pytest.raises(UsageError, match=r"\.zip, \.tar\.zst, or \.jsonl"):
+        form.of(name)

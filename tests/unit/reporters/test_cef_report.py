@@ -1,0 +1,117 @@
+"""CEF: a strict reader of our own by the guide, and pycef, find in each line what was put there."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+import pycef  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given
+
+from airgap_check.redact import printable
+from airgap_check.reporters import cef_report
+from tests.reports import compliant, inconclusive, of_size, sample
+from tests.verdicts import FAILING, TEXTS, UNDECIDED, saying
+
+if TYPE_CHECKING:
+    from airgap_check.finding import Report
+
+HEADER = re.compile(r"CEF:0" + r"\|((?:[^|\\]|\\[|\\])*)" * 5 + r"\|(\d+)\|(.*)")
+PAIR = re.compile(r"([A-Za-z0-9_]+)=((?:[^=\\]|\\[=\\nr])*?)(?= [A-Za-z0-9_]+=|\Z)")
+NUMBERS = {"cnt", "spt", "dpt", "spid", "rt", "start", "end", "deviceDirection"}
+LONGEST = {"act": 63, "outcome": 63, "proto": 31, "dvchost": 100}
+
+
+def parse(line: str) -> tuple[list[str], int, dict[str, str]]:
+    """Read a line strictly: the five texts of the header, the severity, the extension."""
+    header = HEADER.fullmatch(line)
+    assert header, line
+    assert 0 <= int(header[6]) <= 10
+    fields: dict[str, str] = {}
+    position = 0
+    for pair in PAIR.finditer(header[7]):
+        assert pair.start() == position, line
+        position = pair.end() + 1
+        assert pair[1] not in fields
+        fields[pair[1]] = re.sub(r"\\(.)", lambda escape: {"n": "\n"}.get(escape[1], escape[1]), pair[2])
+    assert position == len(header[7]) + 1, line
+    for key, text in fields.items():
+        assert text, key
+        assert len(text) <= LONGEST.get(key, 1023)
+        assert key not in NUMBERS or int(text) >= 0
+        assert not re.fullmatch(r"cs\d", key) or f"{key}Label" in fields
+        if key in {"src", "dst"}:
+            IPv4Address(text)
+        if re.fullmatch(r"c6a\d", key):
+            IPv6Address(text)
+    return [re.sub(r"\\(.)", r"\1", header[number]) for number in range(1, 6)], int(header[6]), fields
+
+
+def read(report: Report) -> list[tuple[list[str], int, dict[str, str]]]:
+    return [parse(line) for line in cef_report.render(report).removesuffix("\n").split("\n")]
+
+
+@pytest.mark.parametrize("report", [sample(), compliant(), inconclusive()], ids=["sample", "compliant", "inconclusive"])
+def test_there_is_a_line_for_the_verdict_for_each_finding_and_for_each_undecided_rule(report: Report) -> None:
+    lines = read(report)
+    assert lines[0][0][3] == "verdict"
+    assert lines[0][2]["outcome"] == report.verdict
+    findings = [line for line in lines[1:] if line[2]["outcome"] == "fail"]
+    assert [line[2]["cs1"] for line in findings] == [
+        finding.fingerprint for result in report.results for finding in result.findings
+    ]
+    assert {line[0][3] for line in lines[1:] if line[2]["outcome"] == "unknown"} == {
+        result.rule
+        for result in report.results
+        if result.outcome == "unknown" or (result.outcome == "fail" and "could not decide" in result.reason)
+    }
+
+
+def test_a_connection_says_who_from_where_to_where() -> None:
+    (line,) = (line for line in read(sample()) if line[2].get("dst") == "93.184.216.34" and line[0][3] == FAILING)
+    header, severity, fields = line
+    assert header[:3] == ["airgap-check", "airgap-check", "1.2.3"]
+    assert severity == 10
+    assert fields["src"] == "10.0.0.2"
+    assert (fields["dpt"], fields["proto"], fields["sproc"], fields["spid"]) == ("443", "tcp", "curl", "977")
+    assert (fields["deviceDirection"], fields["act"], fields["cnt"]) == ("1", "failing", "4")
+    assert fields["dvchost"] == "app1.bank.example"
+    assert int(fields["rt"]) == sample().finished.timestamp() * 1000
+
+
+def test_of_a_caller_the_other_end_is_the_source_and_ipv6_has_its_own_keys() -> None:
+    fields = [line[2] for line in read(sample())]
+    (caller,) = (one for one in fields if one.get("deviceDirection") == "0")
+    assert (caller["src"], caller["dst"], caller["dpt"]) == ("10.1.2.3", "10.0.0.2", "8080")
+    (modern,) = (one for one in fields if "c6a3" in one)
+    assert modern["c6a3Label"] == "Destination IPv6 Address"
+    assert "dst" not in modern
+
+
+def test_a_name_that_was_asked_for_is_the_destination() -> None:
+    (asked,) = (line[2] for line in read(sample()) if line[0][3] == "resolution.public-name-asked")
+    assert asked["dhost"] == "telemetry.example.com"
+    assert asked["dst"] == "10.0.0.53"
+    assert int(asked["start"]) < int(asked["end"])
+
+
+def test_pycef_reads_the_same() -> None:
+    for line in cef_report.render(of_size(50)).splitlines() + cef_report.render(compliant()).splitlines():
+        header, severity, fields = parse(line)
+        understood = pycef.parse(line)
+        assert understood["DeviceEventClassID"] == header[3]
+        assert understood["DeviceSeverity"] == str(severity)
+        assert understood["outcome"] == fields["outcome"]
+        assert understood.get("fingerprint") == fields.get("cs1")
+
+
+@given(TEXTS)
+def test_whatever_the_host_says_it_stays_one_value_of_one_line(text: str) -> None:
+    lines = read(saying(text))
+    assert [line[0][3] for line in lines[:1]] == ["verdict"]
+    failing = [line for line in lines if line[0][3] == FAILING]
+    assert len(failing) == 2
+    assert failing[0][2].get("msg", "") == printable(text).strip()
+    assert {line[2]["outcome"] for line in lines if line[0][3] == UNDECIDED} == {"unknown"}

@@ -164,6 +164,7 @@ def observed(inspection: Inspection, watched: Watched, *relaxed: str) -> Inspect
         claim="observed",
         self_test=watched.trials,
         filtered_by=watched.filtered_by,
+        gaps=watched.gaps,
         relaxed=(*inspection.relaxed, *relaxed),
     )
 

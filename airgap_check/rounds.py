@@ -155,7 +155,7 @@ class _Rounds:
         if not self._reported:  # what lies before the first round was asked when it began
             evidence = self._remembrance.with_continuity(evidence)
             self._reported = True
-        inspection = replace(audit.observed(stretch.inspection, watched), gaps=watched.gaps)
+        inspection = audit.observed(stretch.inspection, watched)
         end = following.inspection.started if following else self._watcher.clock()
         inspection = audit.conclude(inspection, watched.policy, evidence, max(end, inspection.started))
         self._watcher.progress("judging")

@@ -82,6 +82,7 @@ command -v nft                      | nftables
 command -v iptables-legacy-save     | iptables
 command -v conntrack                | conntrack
 command -v clang                    | clang
+ls /lib/systemd/systemd             | systemd
 ls /usr/include/bpf/bpf_helpers.h   | libbpf-dev
 command -v tshark                   | tshark
 command -v dnsmasq                  | dnsmasq-base

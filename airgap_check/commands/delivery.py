@@ -39,9 +39,10 @@ def check(arguments: argparse.Namespace) -> None:
         raise UsageError("--dry-run ends without a verdict, which --format nagios needs")
 
 
-def deliver(arguments: argparse.Namespace, done: Done) -> int:
+def deliver(arguments: argparse.Namespace, done: Done, *, shown: bool = True) -> int:
     """Show the report, write everything that was asked for, and return the exit code of the verdict.
 
+    A report that is not the last one of its run is written, and not ``shown``.
     Raises `UsageError` for what could not be written, unless there is a violation: that is what must not get lost.
     """
     if done.trouble:
@@ -50,7 +51,7 @@ def deliver(arguments: argparse.Namespace, done: Done) -> int:
     report = done.report
     faults = list(_write(arguments, done))
     # A monitoring system reads one line: where that has to be the fault, it must not be the verdict.
-    if not faults or report.exit_code == ExitCode.NOT_COMPLIANT or arguments.format != "nagios":
+    if shown and (not faults or report.exit_code == ExitCode.NOT_COMPLIANT or arguments.format != "nagios"):
         try:
             show(_text(arguments, report), for_people=arguments.format == "console")
         except UsageError as error:

@@ -77,9 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _hand_over(arguments: argparse.Namespace, done: Done, tell: Callable[[Notice], None]) -> int:
     """Write a report that is not the last one; what cannot be written is no reason to look away. Return its code."""
-    import io
-    from contextlib import redirect_stdout
-
     from airgap_check.commands import delivery
 
     report = done.report
@@ -87,8 +84,7 @@ def _hand_over(arguments: argparse.Namespace, done: Done, tell: Callable[[Notice
     severity: Severity | None = None if report.exit_code == 0 else "high"
     tell(Notice(severity, f"report: {report.verdict.replace('_', ' ')} since {report.started:%H:%M:%S} UTC: {said}"))
     try:
-        with redirect_stdout(io.StringIO()):
-            delivery.deliver(arguments, done)
+        delivery.deliver(arguments, done, shown=False)
     except UsageError as error:
         for fault in str(error).splitlines():
             tell(Notice("high", f"report: {fault}"))

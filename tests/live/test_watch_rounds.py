@@ -10,6 +10,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from tests.live.lab import checker_environment
 from tests.live.site import policy
 from tests.live.vigil import Vigil
 
@@ -119,11 +120,63 @@ def test_no_attempt_is_lost_between_one_round_and_the_next(lab: Lab) -> None:
 def test_two_hundred_thousand_destinations_do_not_fill_the_memory(lab: Lab) -> None:
     with Vigil(lab, "--no-traffic", policy=policy(runtime={"expected": False})) as vigil:
         lab.near.check([sys.executable, "-c", FLOOD], cgroup="flood")
-        vigil.hear("more findings were met than there are lines for")
+        vigil.hear("10.60.0.")
         peak = lab.near.path(f"/proc/{vigil.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
         assert int(peak) << 10 < MOST
+        lab.near.be_patient(300)  # for a report of fifty thousand findings
         audit = vigil.end()
     assert audit.exit_code == 1
+    assert audit.stderr.count("10.60.0.") == 30, "lines in the first minute"
     attempts = audit.coverage("attempts")
     assert attempts["status"] == "partial"
     assert attempts["lost"] + attempts["counts"]["distinct"] >= 200_000
+
+
+# A watch whose wall clock is set forward by an hour after its first look: there is no other way to set only our own.
+JUMP = """
+import json, sys, threading
+from datetime import UTC, datetime, timedelta
+from airgap_check import rounds, service
+from airgap_check.plan import Observing, Plan, Watcher
+
+told, stop, ahead = [], threading.Event(), timedelta(0)
+
+def tell(notice):
+    told.append(notice.text)
+
+class Clock:
+    ahead = timedelta(0)
+    def __call__(self):
+        return datetime.now(UTC) + self.ahead
+
+clock = Clock()
+def ready(line):
+    threading.Timer(1, lambda: setattr(clock, "ahead", timedelta(hours=1))).start()
+
+plan = Plan(state="", observing=Observing(cgroup=sys.argv[1], traffic=False, prove=False))
+watcher = Watcher(clock, lambda _: None, ready, lambda _: None, stop)
+found = []
+for done, final in rounds.run(plan, watcher, rounds.Audience(threading.Event(), tell, service.Manager({}, 0))):
+    stop.set()
+    continuity = [item for item in done.inspection.evidence if item.kind == "continuity"]
+    found.append({
+        "gaps": [(end - begin).total_seconds() for begin, end in done.report.window.gaps],
+        "causes": [record.cause for item in continuity for record in item.records],
+        "seconds": [record.seconds for item in continuity for record in item.records],
+        "final": final,
+        "failed": [result.rule for result in done.report.results if result.outcome == "fail"],
+    })
+print(json.dumps([told, found]))
+"""
+
+
+def test_a_clock_that_jumps_is_told_leaves_a_gap_and_begins_another_round(lab: Lab) -> None:
+    lab.near.write("/etc/airgap-check/policy.yaml", json.dumps(policy(runtime={"expected": False})))
+    said = lab.near.check([sys.executable, "-c", JUMP, str(lab.cgroup)], env=checker_environment())
+    told, (first, second) = json.loads(said)
+    assert told == ["nobody can vouch for 3600 s: clock"]
+    assert first["causes"] == ["clock"]
+    assert first["seconds"] == [3600]
+    assert [3600 < gap < 3660 for gap in first["gaps"]] == [True]
+    assert "continuity.clock-jump" in first["failed"]
+    assert second == {**second, "gaps": [], "causes": [], "final": True}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -20,3 +21,13 @@ def test_the_first_signal_stops_and_the_second_interrupts(number: signal.Signals
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_a_hangup_asks_for_another_look_at_the_policy_and_stops_nothing() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    reread = threading.Event()
+    with stopping.on_signals(reread) as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert reread.wait(10)
+        assert not stop.is_set()
+    assert signal.getsignal(signal.SIGHUP) is before

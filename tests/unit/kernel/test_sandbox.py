@@ -55,7 +55,7 @@ def others(monkeypatch: pytest.MonkeyPatch) -> dict[int, bytes]:
         (NAME, 0o757, False),
         (NAME.replace("77", "78"), 0o700, False),
         (NAME.replace("77", "79"), 0o700, False),
-        pytest.param(NAME.replace("77", str(os.getpid())), 0o700, False, id="our own"),
+        pytest.param(NAME.replace("77", str(os.getpid())), 0o700, True, id="of this very process"),
         (f"{NAME}0", 0o700, False),
         ("objectos.service", 0o700, False),
     ],

@@ -41,13 +41,13 @@ hostname booted
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/upper /mnt/work /mnt/root
 mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
-for path in $SHARED; do mkdir -p /mnt/root$path; mount --bind $path /mnt/root$path; done
 cd /mnt/root
 mount -t proc proc proc
 mount --bind proc/sys proc/sys; mount -o remount,bind,ro proc/sys
 mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 for folder in run tmp var/lib var/log home dev; do mount -t tmpfs -o mode=0755 tmpfs $folder; done
+for path in $SHARED; do mkdir -p ./$path; mount --bind $path ./$path; done
 for name in null zero full random urandom tty; do touch dev/$name; mount --bind /dev/$name dev/$name; done
 touch dev/kmsg; mount --bind /dev/null dev/kmsg
 mkdir dev/pts dev/shm; mount -t devpts devpts dev/pts -o newinstance,ptmxmode=0666; ln -s pts/ptmx dev/ptmx
@@ -150,5 +150,5 @@ class Booted:
 
 
 def _is_elsewhere(path: Path) -> bool:
-    """Tell whether a path is not on the file system of the root, where the layer lies below."""
-    return path.stat().st_dev != Path("/").stat().st_dev
+    """Tell whether a path is not to be seen through the layer: on another file system, or where a new one lies."""
+    return path.stat().st_dev != Path("/").stat().st_dev or path.is_relative_to("/tmp") or path.is_relative_to("/home")

@@ -56,8 +56,11 @@ def test_a_waiver_turns_a_violation_into_a_remark_that_the_report_repeats(site: 
     assert finding["waived_by"]
     other = waiver | {"match": {"remote.address": "10.30.0.10"}}
     expired = waiver | {"expires": "2020-01-01"}
-    for harmless in (other, expired):
-        assert_violation(site.audit(policy=policy(waivers=[harmless])), "connection.not-allowlisted", process="node")
+    for useless, told in ((other, "policy.unmatched-waiver"), (expired, "policy.expired-waiver")):
+        audit = site.audit(policy=policy(waivers=[useless]))
+        assert audit.exit_code == 1, audit.summary()
+        assert serious(audit) == {"connection.not-allowlisted", told}
+        assert_finding(audit, "connection.not-allowlisted", process="node")
 
 
 def test_a_public_network_that_the_policy_calls_internal_is_reported(site: Lab) -> None:

@@ -1,6 +1,7 @@
 """Why a finding does not fail a run though it is one: a waiver of the policy, or an earlier report that has it already.
 
 Critical findings are waived one by one, with a reason, an owner and a date, or not at all: no baseline accepts them.
+Nor does it accept what only happens again: that nobody looked at this host yesterday excuses nothing of today.
 """
 
 from __future__ import annotations
@@ -9,29 +10,36 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airgap_check.fact import Fact
-from airgap_check.finding import Finding, Known, ReportedBaseline, RuleResult, Severity
+from airgap_check.finding import Finding, Known, ReportedBaseline, RuleResult, Severity, at_least
+from airgap_check.history import standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import date
 
+    from airgap_check.evidence import Coverage
+    from airgap_check.finding import Report
     from airgap_check.inspection import Subject
     from airgap_check.policy import Policy
     from airgap_check.rule import Rule
     from airgap_check.view import View
 
 _WORD = "baseline of "
+_EVENTS = frozenset({"interruption", "counter"})  # kinds of evidence of which each is another one, however alike
 
 
 class Baseline(Fact, frozen=True, kw_only=True):
-    """An earlier report, as far as it matters here: where it is from, and what was found then and not waived."""
+    """An earlier report, as far as it matters here: where it is from, and what was found then and not waived.
+
+    ``findings`` stand beside who saw them (`history.standing.sight`).
+    """
 
     path: str
     sha256: str
     hostname: str
     machine_id_hash: str | None
     finished: datetime
-    findings: tuple[Known, ...]
+    findings: tuple[tuple[Known, str], ...]
 
     @property
     def text(self) -> str:
@@ -39,12 +47,12 @@ class Baseline(Fact, frozen=True, kw_only=True):
         return f"{_WORD}{self.finished:%Y-%m-%dT%H:%M:%SZ} ({self.path})"
 
 
-def known(results: Sequence[RuleResult]) -> Iterator[Known]:
+def known(report: Report) -> Iterator[tuple[Known, str]]:
     """Yield what a report found and no waiver accepted; what only an earlier baseline accepted is known, too."""
-    for result in results:
+    for result in report.results:
         for finding in result.findings:
             if finding.waived_by is None or finding.waived_by.startswith(_WORD):
-                yield in_a_line(result, finding)
+                yield in_a_line(result, finding), standing.sight(report.coverage, standing.seen_by(finding))
 
 
 def in_a_line(result: RuleResult, finding: Finding) -> Known:
@@ -65,27 +73,31 @@ class Acceptance:
         """Take the parts."""
         self._waivers = [waiver for waiver in policy.waivers if today <= waiver.file.expires]
         self._baseline = baseline
-        self._known: frozenset[tuple[str, str]] = frozenset(
-            (one.rule, one.fingerprint) for one in (baseline.findings if baseline else ())
-        )
+        self._known: dict[tuple[str, str], Severity] = {
+            (one.rule, one.fingerprint): one.severity for one, _ in (baseline.findings if baseline else ())
+        }
 
     def of(self, rule: Rule, fingerprint: str, view: View) -> str | None:
         """Say who accepts a finding, and why; None where nobody does."""
         for waiver in self._waivers:
             if waiver.file.rule == rule.id and waiver.match.decide(view):
                 return waiver.text
-        if self._baseline and rule.severity != "critical" and (rule.id, fingerprint) in self._known:
-            return self._baseline.text
-        return None
+        return self._baseline.text if self._baseline and self._is_known(rule, fingerprint) else None
 
-    def reported(self, results: Sequence[RuleResult]) -> ReportedBaseline | None:
+    def _is_known(self, rule: Rule, fingerprint: str) -> bool:
+        """Tell whether the baseline has it, no less grave than it is now, and never as critical."""
+        then = self._known.get((rule.id, fingerprint))
+        if then is None or rule.kind in _EVENTS or "critical" in {then, rule.severity}:
+            return False
+        return at_least(then, rule.severity)
+
+    def reported(self, results: Sequence[RuleResult], coverage: Sequence[Coverage]) -> ReportedBaseline | None:
         """Say what became of the findings of the baseline."""
         if self._baseline is None:
             return None
         met = {(result.rule, finding.fingerprint) for result in results for finding in result.findings}
-        decided: dict[str, Severity] = {
-            result.rule: result.severity for result in results if result.outcome in {"pass", "fail"}
-        }
+        decided = {result.rule for result in results if standing.is_decided(result)}
+        complete = standing.complete_sights(coverage)
         return ReportedBaseline(
             path=self._baseline.path,
             sha256=self._baseline.sha256,
@@ -93,7 +105,9 @@ class Acceptance:
             finished=self._baseline.finished,
             known=sum(1 for result in results for finding in result.findings if self.is_baselined(finding)),
             vanished=tuple(
-                one for one in self._baseline.findings if one.rule in decided and (one.rule, one.fingerprint) not in met
+                one
+                for one, sight in self._baseline.findings
+                if one.rule in decided and sight in complete and (one.rule, one.fingerprint) not in met
             ),
         )
 

@@ -35,7 +35,10 @@ DEFAULT_POLICY = "/etc/airgap-check/policy.yaml"
 
 
 class Done(NamedTuple):
-    """What a run has come to, by which law; ``change`` is None where nothing remembers, for the reason ``trouble``."""
+    """What a run has come to, by which law; ``change`` is None where nothing remembers, for the reason ``trouble``.
+
+    ``in_force`` is the policy by now, where it may be another one than what was seen is judged by.
+    """
 
     plan: Plan
     inspection: Inspection
@@ -44,6 +47,7 @@ class Done(NamedTuple):
     rules: RuleSet
     change: Change | None = None
     trouble: str = ""
+    in_force: Policy | None = None
 
 
 def load(plan: Plan) -> tuple[RuleSet, Policy | None]:

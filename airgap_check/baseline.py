@@ -40,11 +40,15 @@ def load(path: str) -> Baseline:
         if reason:
             raise UsageError(f"{path}: {reason}; a baseline excuses findings: keep it where only root can write")
     report, digest = read_report(path)
+    if any(one.id == "pseudonyms" for one in report.limitations):
+        raise UsageError(
+            f"{path}: a report with pseudonyms is no baseline; reveal takes them back, not the fingerprints"
+        )
     return Baseline(
         path=printable(path),
         sha256=digest,
         hostname=report.subject.hostname,
         machine_id_hash=report.subject.machine_id_hash,
         finished=report.finished,
-        findings=tuple(known(report.results)),
+        findings=tuple(known(report)),
     )

@@ -6,8 +6,9 @@ import argparse
 import sys
 from datetime import UTC, datetime
 from importlib import import_module
+from io import TextIOWrapper
 from itertools import pairwise
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from airgap_check import __version__
 from airgap_check.errors import AirgapError, UsageError
@@ -42,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Show the usage and raise `UsageError`."""
-        self.print_usage(sys.stderr)
+        _say("stderr", self.format_usage())
         raise UsageError(message)
 
 
@@ -84,34 +85,44 @@ def main(argv: list[str]) -> int:
         if arguments.verbose:
             import traceback
 
-            traceback.print_exc()
+            _say("stderr", _disguised(argv, traceback.format_exc()) + "\n")
         return _fail(argv, f"internal error: {type(error).__name__}: {error} (-v shows the traceback)", 3)
     return code
 
 
 def _fail(argv: Sequence[str], text: str, code: int) -> int:
     """Say why there is no verdict and return the exit code, both as whoever reads them understands them."""
+    text = _disguised(argv, text)
     _complain(text)
-    if not _asks_for_nagios(argv):
+    if _chosen(argv, "--format") != "nagios":
         return code
     from airgap_check.reporters import nagios_report
 
-    if sys.stdout is not None:
-        sys.stdout.write(nagios_report.unknown(text))
+    _say("stdout", nagios_report.unknown(text))
     return int(nagios_report.Status.UNKNOWN)
 
 
-def _asks_for_nagios(argv: Sequence[str]) -> bool:
-    """Tell whether a monitoring system reads the answer, even where the rest of the command line makes no sense."""
-    chosen = ""
+def _disguised(argv: Sequence[str], text: str) -> str:
+    """Hide what a failure says of the site, where all that is said of it is to be hidden."""
+    path = _chosen(argv, "--pseudonymize")
+    if path is None:
+        return text
+    from airgap_check.commands import voice
+
+    return voice.disguise(path, text)
+
+
+def _chosen(argv: Sequence[str], name: str) -> str | None:
+    """Return what an option was given last, even where the rest of the command line makes no sense."""
+    chosen = None
     for option, after in pairwise([*argv, ""]):
         if option == "--":
             break
-        if option == "--format":
+        if option == name:
             chosen = after
-        elif option.startswith("--format="):
+        elif option.startswith(f"{name}="):
             chosen = option.partition("=")[2]
-    return chosen == "nagios"
+    return chosen
 
 
 def _now() -> datetime:
@@ -120,10 +131,26 @@ def _now() -> datetime:
 
 def _complain(text: str) -> None:
     """Print lines on standard error with nothing in them that a terminal would obey."""
-    if sys.stderr is None:
-        return
     lines = ("".join(char if char.isprintable() else "?" for char in line) for line in text.splitlines())
-    sys.stderr.write("".join(f"airgap-check: {line}\n" for line in lines))
+    _say("stderr", "".join(f"airgap-check: {line}\n" for line in lines))
+
+
+def _say(name: Literal["stdout", "stderr"], text: str) -> None:
+    """Write on a standard stream what it can take: one that is closed, full or ASCII must not change the exit code.
+
+    On standard output it is for a machine, which gets UTF-8 in every locale.
+    """
+    stream = getattr(sys, name)
+    if stream is None:
+        return
+    try:
+        if isinstance(stream, TextIOWrapper):
+            encoding = "utf-8" if name == "stdout" else stream.encoding
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        setattr(sys, name, None)  # Python would try again at exit, and make a code of its own of that
 
 
 def start() -> None:

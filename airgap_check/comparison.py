@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from airgap_check.acceptance import in_a_line
 from airgap_check.fact import Fact
 from airgap_check.finding import ExitCode, Known, Severity, Verdict, at_least
+from airgap_check.history import standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,8 @@ _ABSENT = 3
 class Comparison(Fact, frozen=True, kw_only=True):
     """What lies between two reports; findings are without waived ones.
 
-    ``resolved`` was looked for again and not found; what is neither there nor could be decided is ``unknown``.
+    What has become graver has ``appeared``, too. ``resolved`` was looked for again and not found; what is neither there
+    nor could be decided is ``unknown``.
     ``blinded`` and ``sighted`` name collectors that saw less and more than before, ``others`` what else differs.
     """
 
@@ -47,23 +49,39 @@ class Comparison(Fact, frozen=True, kw_only=True):
 def compare(old: Report, new: Report) -> Comparison:
     """Compare two reports; they may be of any two hosts, which is said."""
     before, now = dict(_findings(old)), dict(_findings(new))
-    decided = {result.rule for result in new.results if result.outcome in {"pass", "fail"}}
     waived = {(result.rule, one.fingerprint) for result in new.results for one in result.findings if one.waived_by}
     gone = [(key, one) for key, one in before.items() if key not in now and key not in waived]
+    looked = set(_looked_for_again(old, new))
     sights = [
         _sight(name, old, new) for name in dict.fromkeys(item.collector for item in (*old.coverage, *new.coverage))
     ]
     return Comparison(
         before=old.verdict,
         verdict=new.verdict,
-        appeared=tuple(one for key, one in now.items() if key not in before),
-        resolved=tuple(one for (rule, _), one in gone if rule in decided),
-        unknown=tuple(one for (rule, _), one in gone if rule not in decided),
-        still=sum(1 for key in now if key in before),
+        appeared=tuple(one for key, one in now.items() if _is_graver(one, before.get(key))),
+        resolved=tuple(one for key, one in gone if key in looked),
+        unknown=tuple(one for key, one in gone if key not in looked),
+        still=sum(1 for key, one in now.items() if not _is_graver(one, before.get(key))),
         blinded=tuple(text for step, text in sights if step > 0),
         sighted=tuple(text for step, text in sights if step < 0),
         others=tuple(_others(old, new)),
     )
+
+
+def _is_graver(one: Known, before: Known | None) -> bool:
+    return before is None or not at_least(before.severity, one.severity)
+
+
+def _looked_for_again(old: Report, new: Report) -> Iterator[tuple[str, str]]:
+    """Yield which findings of the old report the new one would have, were they still there."""
+    decided = {result.rule for result in new.results if standing.is_decided(result)}
+    complete = standing.complete_sights(new.coverage)
+    if not standing.is_as_wide(standing.scope_of(new), standing.scope_of(old)):
+        return
+    for result in old.results:
+        for finding in result.findings:
+            if result.rule in decided and standing.sight(old.coverage, standing.seen_by(finding)) in complete:
+                yield result.rule, finding.fingerprint
 
 
 def _findings(report: Report) -> Iterator[tuple[tuple[str, str], Known]]:

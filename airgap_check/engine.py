@@ -93,7 +93,7 @@ def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) 
         self_test=inspection.self_test,
         results=results,
         connections=tuple(survey.connections),
-        baseline=acceptance.reported(results),
+        baseline=acceptance.reported(results, coverage),
     )
 
 

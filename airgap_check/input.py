@@ -38,15 +38,15 @@ def open_regular(path: str, flags: int) -> int:
     return descriptor
 
 
-def written_by_others(path: str) -> str:
-    """Return why a file is not root's alone, or nothing.
+def written_by_others(path: str, owner: int = 0) -> str:
+    """Return why a file is not root's alone, or that of one other owner, or nothing.
 
     Whoever can write to any folder on the way, or owns a link that is followed, chooses what is read; a sticky folder
     protects what root has put into it. Raises OSError when the file has gone.
     """
     for here in _way_to(os.path.abspath(path), _MOST_LINKS):
         there = os.lstat(here)
-        if there.st_uid != 0:
+        if there.st_uid not in {0, owner}:
             return f"{here} belongs to uid {there.st_uid}"
         writable = there.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if writable and not stat.S_ISLNK(there.st_mode) and not there.st_mode & stat.S_ISVTX:

@@ -29,10 +29,11 @@ _WAITING = 50_000  # records that may wait for that
 
 
 class Notice(NamedTuple):
-    """A line for whoever watches; ``severity`` is None where it is not about a finding."""
+    """A line for whoever watches; ``severity`` is None where nothing is wrong, ``about`` where it is no finding."""
 
     severity: Severity | None
     text: str
+    about: Finding | None = None
 
 
 class _Told:
@@ -103,7 +104,7 @@ class News:
                 continue
             repeats = f" (again, x{again})" if again else ""
             line = f"{result.severity}  {result.rule}  {finding.message}{repeats}"
-            yield from self._pace.offer(Notice(result.severity, line))
+            yield from self._pace.offer(Notice(result.severity, line, finding))
 
     def _findings(self, context: Inspection, records: Sequence[AnyRecord]) -> list[tuple[RuleResult, Finding]]:
         observed = [record for record in records if isinstance(record, Connection | Question | Request)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from typing import TYPE_CHECKING
 
@@ -41,23 +42,35 @@ def create(path: str, content: bytes, mode: int) -> None:
     """Write a file that is not there yet, and never over one that is. Raises `UsageError`."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        whole = False
+        try:
+            with open(descriptor, "wb") as file:
+                os.fchmod(descriptor, mode)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            whole = True
+        finally:
+            if not whole:
+                os.unlink(path)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
 
 
-def write(path: str, parts: Iterable[bytes]) -> None:
-    """Write a file of mode 0600 in one step: a temporary of our own beside it, then a rename. Raises `UsageError`."""
-    temporary = f"{path}.{os.getpid()}.tmp"
+def write(path: str, parts: Iterable[bytes], *, shared: bool = False) -> None:
+    """Write a file of mode 0600 in one step: a temporary of our own beside it, then a rename. Raises `UsageError`.
+
+    One that is ``shared`` may be read by the group that owns its folder, where the folder hands its group on (setgid).
+    """
+    # Not the pid: in a container it is the same in each run, and what a killed one left would stand in the way.
+    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         whole = False
         try:
             with open(descriptor, "wb") as file:
+                if shared and os.stat(os.path.dirname(path) or ".").st_mode & stat.S_ISGID:
+                    os.fchmod(descriptor, 0o640)
                 file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())

@@ -29,13 +29,22 @@ class Observing(Fact, frozen=True, kw_only=True):
     prove: bool = True
 
 
+class Need(NamedTuple):
+    """A destination that this very program needs: a name or address, a port, tcp or udp."""
+
+    host: str
+    port: int
+    protocol: str
+
+
 class Plan(Fact, frozen=True, kw_only=True):
     """What to do. ``max_time`` is in seconds, beyond any observation; ``every_owner`` looks up owners nobody needs yet.
 
     ``deployment`` names files to read besides, ``database`` asks for rows of the business database, ``state`` is the
     folder that remembers earlier runs, None for the default one, "" for none; ``every`` is how many seconds runs are
     meant to be apart, where somebody said so.
-    ``relaxed`` names the options that make the collection milder than the default.
+    ``needs`` are the destinations of alerts. ``relaxed`` names the options that make the collection milder than the
+    default.
     """
 
     policy: str | None = None
@@ -51,6 +60,7 @@ class Plan(Fact, frozen=True, kw_only=True):
     database: bool = False
     state: str | None = None
     every: float | None = None
+    needs: tuple[Need, ...] = ()
 
 
 def _keep_silent(_change: Change) -> None:

@@ -166,7 +166,10 @@ class Waiver:
 
 
 class Policy:
-    """A checked policy, whether read from a file or derived; ``sources`` says where derived entries come from."""
+    """A checked policy, whether read from a file or derived; ``sources`` says where derived entries come from.
+
+    ``lines`` are where the items of ``allow`` and ``waivers`` stand in the file, by section and index.
+    """
 
     def __init__(
         self,
@@ -174,14 +177,17 @@ class Policy:
         waivers: tuple[Waiver, ...] = (),
         *,
         path: str | None = None,
-        digest: str | None = None,
+        text: bytes | None = None,
         sources: Mapping[str, str] | None = None,
+        lines: Mapping[tuple[str, int], int] | None = None,
     ) -> None:
-        """Take the parts; a policy without a path is derived, and its digest is of its own text."""
+        """Take the parts; a policy without a path is derived, and states its text itself."""
         self.file, self.waivers, self.path = file, waivers, path
         self.derived = path is None
-        self.sha256 = digest or sha256(msgspec.json.encode(file)).hexdigest()
+        self.text = msgspec.json.encode(file) if text is None else text
+        self.sha256 = sha256(self.text).hexdigest()
         self.sources = dict(sources or {})
+        self.lines = dict(lines or {})
         self.internal: tuple[Network, ...] = tuple(ip_network(text) for text in file.networks.internal)
         self.terms = PolicyTerms(
             cloud_url=file.runtime.cloud_url,

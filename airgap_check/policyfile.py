@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, TypeVar
 
@@ -44,7 +43,12 @@ def load(path: str, content: bytes, rule_kinds: Mapping[str, str]) -> Policy:
         _waiver(document, ("waivers", index), waiver, index, rule_kinds) for index, waiver in _whole(file.waivers)
     )
     document.refuse()
-    return Policy(file, waivers, path=path, digest=sha256(content).hexdigest())
+    lines = {
+        (section, index): document.places[section, index][0]
+        for section, items in (("allow", file.allow), ("waivers", file.waivers))
+        for index in range(len(items))
+    }
+    return Policy(file, waivers, path=path, text=content, lines=lines)
 
 
 def _waiver(document: Document, path: Path, waiver: WaiverFile, index: int, rule_kinds: Mapping[str, str]) -> Waiver:
@@ -54,6 +58,8 @@ def _waiver(document: Document, path: Path, waiver: WaiverFile, index: int, rule
     kind = rule_kinds.get(waiver.rule)
     if kind is None and waiver.rule is not None:
         document.fault((*path, "rule"), f"no rule {waiver.rule}{suggest(waiver.rule, rule_kinds)}")
+    if kind == "policy-waiver":
+        document.fault((*path, "rule"), f"{waiver.rule} is about waivers, and none waives what it finds")
     if waiver.match == {}:
         document.fault((*path, "match"), "a waiver for everything is no waiver: name what it is for")
     if kind is None or not waiver.match:

@@ -15,6 +15,7 @@ from airgap_check import audit, engine
 from airgap_check.errors import AirgapError, UsageError
 from airgap_check.evidence import Answer, Evidence
 from airgap_check.news import Notice
+from airgap_check.objectos.derive import derive
 from airgap_check.remembrance import remembered
 from airgap_check.watching import Law, Stretch, last_day, looks
 
@@ -98,7 +99,8 @@ class _Rounds:
                     following = self.begin(law, stretch)
                 except AirgapError as error:  # what was seen so far is reported all the same
                     failure = error
-            done = self._conclude(stretch, following)
+            in_force = (law or stretch.law).policy or derive([])
+            done = self._conclude(stretch, following)._replace(in_force=in_force)
             yield Outcome(done, following is None)
             if failure is not None:
                 raise failure

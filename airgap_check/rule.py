@@ -120,10 +120,11 @@ def _check_message(document: Document, message: str | None, view_type: type[View
 
 
 class RuleSet:
-    """The rules in force, in the order of their ids, and the digest of their texts."""
+    """The rules in force, in the order of their ids, the files that they are of as loaded, and the digest of those."""
 
-    def __init__(self, rules: Iterable[Rule], digest: str) -> None:
+    def __init__(self, rules: Iterable[Rule], digest: str, files: Iterable[tuple[str, bytes]] = ()) -> None:
         """Order the rules by severity, gravest first, then by id."""
+        self.files = tuple(files)
         self.rules = sorted(rules, key=lambda rule: (-SEVERITIES.index(rule.severity), rule.id))
         self.sha256 = digest
         self.ids = frozenset(rule.id for rule in self.rules)
@@ -141,6 +142,7 @@ def compile_all(files: Iterable[tuple[str, bytes]]) -> RuleSet:
     rules: dict[str, Rule] = {}
     faults: list[str] = []
     digest = sha256()
+    files = tuple(files)
     for path, content in files:
         digest.update(sha256(content).digest())
         try:
@@ -153,4 +155,4 @@ def compile_all(files: Iterable[tuple[str, bytes]]) -> RuleSet:
         rules[rule.id] = rule
     if faults:
         raise InvalidFileError(faults)
-    return RuleSet(rules.values(), digest.hexdigest())
+    return RuleSet(rules.values(), digest.hexdigest(), files)

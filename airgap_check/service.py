@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from airgap_check.redact import printable
 
@@ -86,14 +86,16 @@ def _line(text: str) -> str:
     return printable(text).replace("\n", " ")[:_LONGEST]
 
 
-def reads_priorities(environment: Mapping[str, str], descriptor: int) -> bool:
-    """Tell whether a descriptor leads to the journal, which takes the priority of a line from its head (sd-daemon(3)).
+def reads_priorities(environment: Mapping[str, str], stream: IO[str] | None) -> bool:
+    """Tell whether a stream leads to the journal, which takes the priority of a line from its head (sd-daemon(3)).
 
     ``JOURNAL_STREAM`` names device and inode of what the manager connected; what was redirected since is another.
     """
     device, _, inode = environment.get("JOURNAL_STREAM", "").partition(":")
+    if stream is None or not inode:
+        return False
     try:
-        there = os.fstat(descriptor)
-    except OSError:
+        there = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed
         return False
     return (device, inode) == (str(there.st_dev), str(there.st_ino))

@@ -9,24 +9,26 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from airgap_check import installed
+from airgap_check.address import parse
 from airgap_check.allowlist import Allowlist
 from airgap_check.collectors import environment, listeners, resolution, sockets
 from airgap_check.domain import normal
 from airgap_check.errors import UsageError
-from airgap_check.evidence import Answer, Connection, Evidence, PolicyTrust, Resolver, Runtime, Setting
+from airgap_check.evidence import Answer, Connection, EntryUse, Evidence, PolicyTrust, Resolver, Runtime, Setting
 from airgap_check.input import written_by_others
 from airgap_check.kernel import inventory, netns, open_sockets
 from airgap_check.objectos.derive import derive
+from airgap_check.permission import Permission
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import date
 
     from airgap_check.evidence import AnyRecord, Status
     from airgap_check.inspection import Inspection
     from airgap_check.kernel.netns import Namespace
-    from airgap_check.plan import Plan
+    from airgap_check.plan import Need, Plan
     from airgap_check.policy import Policy
 
 _STATUSES: tuple[Status, ...] = ("complete", "partial", "unavailable")
@@ -62,7 +64,9 @@ def take(plan: Plan, given: Policy | None, context: Inspection, progress: Callab
     assets = installed.collect(
         plan, installations, context=context, policy=policy, seen=[settled, named], deadline=deadline, progress=progress
     )
-    return Snapshot([settled, named, *peers, *assets, trust(policy)], policy, names, subjects)
+    trusted = trust(policy)
+    ours = replace(trusted, records=(*trusted.records, *_needed(plan.needs, policy, today)))
+    return Snapshot([settled, named, *peers, *assets, ours], policy, names, subjects)
 
 
 def again(plan: Plan, first: Snapshot, today: date, progress: Callable[[str], None]) -> list[Evidence]:
@@ -131,6 +135,17 @@ def _names(policy: Policy, settings: Sequence[Setting], today: date) -> list[str
     allowlist = Allowlist(policy, (), today)
     configured = [normal(end.name) for setting in settings for end in setting.endpoints if end.name]
     return list(dict.fromkeys([*policy.names(), *(name for name in configured if allowlist.covers_name(name))]))
+
+
+def _needed(needs: Iterable[Need], policy: Policy, today: date) -> Iterator[EntryUse]:
+    """Yield the entries that alerts need: whether one was under way just now is not to turn a report."""
+    rules = [Permission(entry, today) for entry in policy.file.allow]
+    for need in needs:
+        address, name = parse(need.host), normal(need.host)
+        for rule in rules:
+            is_for = rule.holds([address]) if address else name in rule.hosts
+            if is_for and rule.carries(need.protocol, need.port):
+                yield EntryUse(entry=rule.name, count=1)
 
 
 def trust(policy: Policy) -> Evidence:

@@ -95,6 +95,7 @@ command -v chromium                 | chromium
 command -v redis-server             | redis-server
 command -v mariadbd                 | mariadb-server
 ls -d /usr/lib/postgresql/*/bin     | postgresql
+command -v cron                     | cron
 command -v perl                     | perl
 command -v promtool                 | prometheus
 ls /usr/lib/nagios/plugins/negate   | monitoring-plugins-basic

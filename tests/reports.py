@@ -244,7 +244,7 @@ def _sample() -> Report:
         Resolver(netns=1, address="8.8.8.8", scope="public", source="/etc/resolv.conf"),
         _ANSWER,
     )  # fmt: skip
-    earlier = inspection(*records[:-2], connection("10.66.6.6", 6666, process=EVIL), _ANSWER)
+    earlier = inspection(*records[:-2], connection("239.66.6.6", 6666, protocol="udp", process=EVIL), _ANSWER)
     before = _judged(_whole(earlier, "snapshot"), POLICY)
     seen = inspection(*records, extra=(*_observed(), _deployed(), _artifacts()), status={"environment": "partial"})
     return _judged(_whole(seen, "observed"), POLICY, _baseline(before))
@@ -252,7 +252,7 @@ def _sample() -> Report:
 
 def _baseline(report: Report) -> Baseline:
     """Make an earlier report a baseline, but for one finding that is new since."""
-    findings = tuple(one for one in known(report.results) if "10.6.6.6" not in one.message)
+    findings = tuple(one for one in known(report) if "10.6.6.6" not in one[0].message)
     return Baseline(path="last <week>.json", sha256="ab" * 32, hostname="app1.bank.example", machine_id_hash="cd" * 16,
                     finished=STARTED - timedelta(days=7), findings=findings)  # fmt: skip
 

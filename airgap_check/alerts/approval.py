@@ -58,11 +58,14 @@ def check(file: AlertFile, policy: Policy | None, today: date) -> None:
     """
     document: Document = copy.copy(file.document)
     document.faults = []
+    said = set()
     for index, destination in enumerate(file.destinations):
         goal = destination.goal
         if goal and (why := _refused(goal, policy, today)):
             place = f'alerts to "{destination.name}" go to {_shown(goal)}/{goal.protocol}'
-            document.fault(_place(index, destination), f"{place}, {why}")
+            reason = "which is not approved, as above" if why in said else why
+            document.fault(_place(index, destination), f"{place}, {reason}")
+            said.add(why)
     document.refuse()
 
 
@@ -88,7 +91,8 @@ def _refused(goal: Goal, policy: Policy | None, today: date) -> str:
     if len(misses) < len(held):
         return ""
     kind, target = ("cidr", f"{address}/{address.max_prefixlen}") if address else ("host", normal(goal.host))
-    line = f'- {{name: "alerts to {target}", role: {goal.role}, {kind}: ["{target}"], ports: [{goal.port}]'
+    name = f"alerts to {_shown(goal)}/{goal.protocol}"
+    line = f'- {{name: "{name}", role: {goal.role}, {kind}: ["{target}"], ports: [{goal.port}]'
     line += f"{', protocol: udp' if goal.protocol == 'udp' else ''}{', public: true' if public else ''}}}"
     because = f" ({'; '.join(misses)})" if misses else ""
     return f"which no entry of the policy approves{because}; to approve it, add to allow: {line}"

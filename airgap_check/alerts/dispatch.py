@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
@@ -17,7 +18,7 @@ from airgap_check.errors import UsageError
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from airgap_check.alerts.message import Alert
@@ -33,14 +34,22 @@ _LONGEST_REASON = 300  # characters
 _LEAST = 0.05  # seconds without which nothing is begun
 
 
-def post(file: AlertFile, change: Change, state_dir: str) -> list[str]:
-    """Keep a message for every destination that wants to hear of a change, and return lines on what went wrong.
+class Posted(NamedTuple):
+    """What became of a change: lines on what went wrong, and the messages that the disk did not take."""
+
+    lines: list[str]
+    unkept: list[tuple[Destination, Alert]]
+
+
+def post(file: AlertFile, change: Change, state_dir: str) -> Posted:
+    """Keep a message for every destination that wants to hear of a change.
 
     Where nothing changed nothing is written. Nothing is sent yet.
     """
-    if not change.worth_telling:
-        return []
     lines: list[str] = []
+    unkept: list[tuple[Destination, Alert]] = []
+    if not change.worth_telling:
+        return Posted(lines, unkept)
     for destination in file.destinations:
         alert = message.of(change, destination)
         if alert is None:
@@ -49,8 +58,9 @@ def post(file: AlertFile, change: Change, state_dir: str) -> list[str]:
             if dropped := Spool(state_dir).put(destination.name, alert):
                 lines.append(f"alerts: the spool is full: the oldest {dropped} were given up")
         except UsageError as error:
-            lines.append(f'alerts: "{destination.name}" will not hear of this: {error}')
-    return [printable(line) for line in lines]
+            lines.append(f'alerts: "{destination.name}" is told at once or never, as this is not kept: {error}')
+            unkept.append((destination, alert))
+    return Posted([printable(line) for line in lines], unkept)
 
 
 def pump(
@@ -60,21 +70,44 @@ def pump(
     answers: Iterable[Answer],
     now: datetime,
     *,
+    unkept: Sequence[tuple[Destination, Alert]] = (),
     seconds: float = SECONDS,
 ) -> list[str]:
-    """Deliver what waits, as far as the time reaches, and return lines on what could not be.
+    """Deliver what waits, and first what is ``unkept``, as far as the time reaches; return lines on what could not be.
 
     ``answers`` are those of the run: names are looked up nowhere else. Costs a look into a folder where nothing waits.
     """
     until = time.monotonic() + seconds
+    approval = partial(Approval, policy, tuple(answers), now.date())
+    at_once = _at_once(unkept, approval(), now, until) if unkept else []
+    return at_once + _waiting(file, state_dir, approval, now, until)
+
+
+def _at_once(unkept: Sequence[tuple[Destination, Alert]], approval: Approval, now: datetime, until: float) -> list[str]:
+    """Send, once, what the disk did not take: a full disk is not to silence anybody."""
+    lines = []
+    for position, (destination, alert) in enumerate(unkept):
+        started = time.monotonic()
+        try:
+            remark = _send(destination, alert, approval, now, started + (until - started) / (len(unkept) - position))
+        except DeliveryError as error:
+            remark = f"was not told, and will not be: {error}"
+        if remark:
+            lines.append(printable(f'alerts: "{destination.name}": {remark}'))
+    return lines
+
+
+def _waiting(
+    file: AlertFile, state_dir: str, approval: Callable[[], Approval], now: datetime, until: float
+) -> list[str]:
     try:
         spool = Spool(state_dir)
         if not spool.is_waiting():
             return []
-        with spool.delivering(seconds) as alone:
+        with spool.delivering(max(0.0, until - time.monotonic())) as alone:
             if not alone:
                 return ["alerts: another run is still delivering; what waits is kept"]
-            delivery = _Delivery(spool, Approval(policy, answers, now.date()), now)
+            delivery = _Delivery(spool, approval(), now)
             return [printable(line) for line in delivery.of_all(file.destinations, until)]
     except UsageError as error:
         return [printable(f"alerts: {error}")]

@@ -10,6 +10,7 @@ from airgap_check.address import parse
 from airgap_check.alerts import account, line, secret
 from airgap_check.alerts.failure import DeliveryError
 from airgap_check.errors import UsageError
+from airgap_check.input import written_by_others
 from airgap_check.policy import is_host_name, many
 from airgap_check.redact import is_secret_name
 
@@ -158,7 +159,16 @@ def _command(document: Document, path: Path, command: Command) -> None:
             document.fault((*path, "argv", 0), f"{argv[0]}: write the whole path; no PATH is searched")
         elif not os.path.isfile(argv[0]):
             document.fault((*path, "argv", 0), f"{argv[0]}: no such program")
+        else:
+            _program(document, (*path, "argv", 0), argv[0], command.user)
     _user(document, (*path, "user"), command.user)
+
+
+def _program(document: Document, path: Path, program: str, name: str) -> None:
+    """Refuse, as root, to run as a user what neither he nor root decides."""
+    user = account.find(name)
+    if os.geteuid() == 0 and user and (reason := written_by_others(program, user.uid)):
+        document.fault(path, f"{program}: {reason}, who would act as {name}")
 
 
 def _user(document: Document, path: Path, name: str) -> None:
@@ -185,11 +195,15 @@ def _port(document: Document, path: Path, port: int | None) -> None:
         document.fault(path, f"not a port from 1 to 65535: {port}")
 
 
-def _secret(document: Document, path: Path, file: str | None, least: int = 1, *, text: bool = False) -> None:
-    if file is None:
-        return
+def _is_whole(document: Document, path: Path, file: str) -> bool:
+    """Tell whether it is an absolute path, and note where it is not."""
     if not os.path.isabs(file):
         document.fault(path, f"{file}: write the whole path")
+    return os.path.isabs(file)
+
+
+def _secret(document: Document, path: Path, file: str | None, least: int = 1, *, text: bool = False) -> None:
+    if file is None or not _is_whole(document, path, file):
         return
     try:
         if text:
@@ -201,10 +215,7 @@ def _secret(document: Document, path: Path, file: str | None, least: int = 1, *,
 
 
 def _authorities(document: Document, path: Path, file: str | None) -> None:
-    if file is None:
-        return
-    if not os.path.isabs(file):
-        document.fault(path, f"{file}: write the whole path")
+    if file is None or not _is_whole(document, path, file):
         return
     try:
         line.trust(file)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
 from airgap_check.alerts import fault
+from airgap_check.errors import UsageError
 from airgap_check.finding import Severity
-from airgap_check.input import read_bytes
+from airgap_check.input import read_bytes, written_by_others
 from airgap_check.policy import OneOrMany
 from airgap_check.yamlfile import decode, parse
 
@@ -99,7 +101,7 @@ class Destination(_Part, frozen=True, kw_only=True):
 
     name: str
     on: tuple[Event, ...] = EVENTS
-    min_severity: Severity = "low"
+    min_severity: Severity = "medium"
     webhook: Webhook | None = None
     smtp: Smtp | None = None
     syslog: Syslog | None = None
@@ -127,9 +129,13 @@ class AlertFile(NamedTuple):
 def load(path: str) -> AlertFile:
     """Read an alerts file, and the files of secrets and authorities that it names.
 
-    Raises `InvalidFileError` with every fault, `UsageError` where there is no such file.
+    Raises `InvalidFileError` with every fault, `UsageError` where there is no such file, or others than root decide
+    what root would do by it.
     """
-    document = parse(path, read_bytes(path))
+    content = read_bytes(path)
+    if os.geteuid() == 0 and (reason := written_by_others(path)):
+        raise UsageError(f"{path}: {reason}, who could have programs run and nobody told: chown root, chmod go-w")
+    document = parse(path, content)
     file = decode(document, _File)
     for index, destination in enumerate(file.destinations or ()):
         if destination is not None:

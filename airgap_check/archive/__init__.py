@@ -13,7 +13,6 @@ from airgap_check.archive.form import check as check
 from airgap_check.archive.form import is_archive as is_archive
 from airgap_check.archive.form import of as form_of
 from airgap_check.archive.judgement import Grounds as Grounds
-from airgap_check.archive.judgement import grounds as grounds
 from airgap_check.archive.manifest import Link as Link
 from airgap_check.archive.writing import Case as Case
 from airgap_check.archive.writing import write as write
@@ -33,7 +32,6 @@ __all__ = [
     "check",
     "evidence",
     "form_of",
-    "grounds",
     "is_archive",
     "policy",
     "read_report",

@@ -49,23 +49,28 @@ class _Linked(NamedTuple):
         return f"number {self.manifest.sequence} ({printable(self.path)})"
 
 
-def check(archives: Sequence[Verified], known: Known) -> list[Chain]:
-    """Check the chain of each host; those that failed by themselves are no part of one, and will be missed in it."""
+def check(archives: Sequence[Verified], known: Known, *, whole: bool = True) -> list[Chain]:
+    """Check the chain of each host; those that failed by themselves are no part of one, and will be missed in it.
+
+    ``whole``: all of a chain has to be there, from its first archive or from the one that follows what is known.
+    """
     linked = [
         _Linked(one.path, one.digest, one.manifest)
         for one in archives
         if one.manifest and one.digest and not one.failed and one.manifest.sequence
     ]
     linked.sort(key=lambda one: (*_whose(one), one.manifest.sequence, one.digest, one.path))
-    chains = []
-    for _, group in groupby(linked, _whose):
-        ordered = list(group)
-        steps = tuple(_steps(ordered, known))
-        whole = all(step.status != "failed" for step in steps)
-        anchored = whole and ordered[-1].digest == known.head
-        digests = frozenset(one.digest for one in ordered if anchored)
-        chains.append(Chain(ordered[0].manifest.host, steps, digests))
-    return chains
+    groups = [list(group) for _, group in groupby(linked, _whose)]
+    # A head is of one host: where it is the end of one chain, it says nothing of the others.
+    if any(group[-1].digest == known.head for group in groups):
+        return [_checked(group, known, whole, ends=group[-1].digest == known.head) for group in groups]
+    return [_checked(group, known, whole, ends=known.head is not None) for group in groups]
+
+
+def _checked(ordered: Sequence[_Linked], known: Known, whole: bool, *, ends: bool) -> Chain:  # noqa: FBT001
+    steps = tuple(_steps(ordered, known if ends else known._replace(head=None), whole=whole))
+    proved = ordered[-1].digest == known.head and all(step.status != "failed" for step in steps)
+    return Chain(ordered[0].manifest.host, steps, frozenset(one.digest for one in ordered if proved))
 
 
 def _whose(one: _Linked) -> tuple[str, str]:
@@ -74,16 +79,16 @@ def _whose(one: _Linked) -> tuple[str, str]:
     return (host.machine_id_hash, "") if host.machine_id_hash else ("", host.hostname)
 
 
-def _steps(ordered: Sequence[_Linked], known: Known) -> Iterator[Step]:
-    yield _beginning(ordered[0], known.before)
+def _steps(ordered: Sequence[_Linked], known: Known, *, whole: bool) -> Iterator[Step]:
+    yield _beginning(ordered[0], known.before, whole=whole)
     faults = [fault for one, after in pairwise(ordered) if (fault := _between(one, after))]
     count = len(ordered)
-    whole = f"{count} archive{'s' if count > 1 else ''}, each named by the next"
-    yield from [Step("links", "failed", fault) for fault in faults] or [Step("links", "shown", whole)]
+    text = f"{count} archive{'s' if count > 1 else ''}, each named by the next"
+    yield from [Step("links", "failed", fault) for fault in faults] or [Step("links", "shown", text)]
     yield _end(ordered, known.head)
 
 
-def _beginning(first: _Linked, before: str | None) -> Step:
+def _beginning(first: _Linked, before: str | None, *, whole: bool) -> Step:
     if before is not None:
         follows = first.manifest.previous == before
         text = (
@@ -95,6 +100,8 @@ def _beginning(first: _Linked, before: str | None) -> Step:
     if first.manifest.sequence == 1:
         return Step("beginning", "shown", f"{first} is the first: it names none before it")
     missing = _numbers(1, first.manifest.sequence - 1)
+    if not whole:
+        return Step("beginning", "open", f"{first} alone was to be verified, and not what it follows")
     return Step("beginning", "failed", f"{missing} missing before {first}, which follows {first.manifest.previous}")
 
 
@@ -126,4 +133,9 @@ def _end(ordered: Sequence[_Linked], head: str | None) -> Step:
         return Step("end", "open", text)
     if last.digest == head:
         return Step("end", "shown", f"{last} is the head that is known from elsewhere")
+    for place, one in enumerate(ordered[:-1], start=1):
+        if one.digest == head:
+            more = len(ordered) - place
+            text = f"{one} is the head that is known from elsewhere, and {more} more follow that nobody knows of"
+            return Step("end", "failed", text)
     return Step("end", "failed", f"{last} is not the last: the head of the chain is {head}, and archives are missing")

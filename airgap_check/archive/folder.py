@@ -35,15 +35,19 @@ def archives(named: Sequence[str]) -> Found:
             paths.append(path)
             continue
         inside = _files(path)
-        chosen = [name for name in inside if name.lower().endswith(_ENDINGS)]
+        chosen = [name for name in inside if _is_called_so(name)]
         others += len(inside) - len(chosen)
         if not chosen:
             raise UsageError(f"{path}: no archives (.zip, .tar.zst): nothing was verified")
         paths += chosen
-    for path in paths:
-        if not form.is_archive(path):
+    for path in paths:  # what only bears the name of one may have been one, and does not verify
+        if not _is_called_so(path) and not form.is_archive(path):
             raise UsageError(f"{path}: not an archive of airgap-check (.zip or .tar.zst that --record wrote)")
     return Found(paths, any(os.path.isdir(path) for path in named), others)
+
+
+def _is_called_so(path: str) -> bool:
+    return path.lower().endswith(_ENDINGS)
 
 
 def _files(path: str) -> list[str]:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple
 
 from airgap_check.errors import UsageError
-from airgap_check.input import open_regular
+from airgap_check.input import SIZE_LIMIT, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +25,9 @@ _COMPONENT = re.compile(r"[A-Za-z0-9%._~-]+")
 LONGEST_NAME = 100  # bytes: what fits into the one field that every reader of tar knows
 MOST_MEMBERS = 10_000
 TAIL_LIMIT = 1 << 26  # bytes of what follows the body: manifest, statement, directory
-_LARGEST: dict[str, int] = {EVIDENCE: (1 << 32) - 1, REPORT: 1 << 29, JUDGEMENT: 1 << 28}  # zip counts sizes in 32 bits
+_LARGEST: dict[str, int] = {EVIDENCE: 1 << 30, REPORT: 1 << 29, JUDGEMENT: 1 << 28}  # bytes
 _LARGEST_OTHER = 1 << 22
+_OTHERS_TOGETHER = 1 << 24  # a bomb may be made of many; YAML takes seconds a megabyte
 
 
 class BadArchiveError(Exception):
@@ -72,7 +73,13 @@ class Measured:
 
 def largest(name: str) -> int:
     """Return how many bytes a member may hold."""
-    return _LARGEST.get(name, _LARGEST_OTHER)
+    return SIZE_LIMIT if name.startswith(RULES) else _LARGEST.get(name, _LARGEST_OTHER)
+
+
+def check_together(entries: Iterable[Entry]) -> None:
+    """Refuse small members that together are none. Raises `BadArchiveError`."""
+    if sum(entry.size for entry in entries if entry.name not in _LARGEST) > _OTHERS_TOGETHER:
+        raise BadArchiveError(f"more than {_OTHERS_TOGETHER:,} bytes of policy, rules and the like")
 
 
 def of(path: str) -> Form | None:

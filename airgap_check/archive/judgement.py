@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -13,16 +11,13 @@ from msgspec.structs import replace
 from airgap_check import engine, policyfile
 from airgap_check.archive.form import RULES, BadArchiveError
 from airgap_check.engine import Terms
-from airgap_check.errors import UsageError
 from airgap_check.evidence import Evidence
 from airgap_check.fact import Fact
-from airgap_check.input import read_bytes
 from airgap_check.policy import Policy, PolicyFile
 from airgap_check.rule import RuleSet, compile_all
-from airgap_check.rulebook import shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from airgap_check.finding import Report
     from airgap_check.inspection import Inspection
@@ -31,11 +26,10 @@ _POLICY = "policy"  # the collector that states what we find out about our own p
 
 
 class Grounds(NamedTuple):
-    """What a report rests on beside the evidence: the policy and its bytes, the rule files as loaded, the terms."""
+    """What a report rests on beside the evidence, as it was loaded: the files may be others by now."""
 
     policy: Policy
-    text: bytes
-    rules: tuple[tuple[str, bytes], ...]
+    rules: RuleSet
     terms: Terms
 
 
@@ -54,28 +48,6 @@ class Judgement(Fact, frozen=True, kw_only=True):
     rules: tuple[str, ...]
 
 
-def grounds(policy: Policy, rules: RuleSet, folders: Sequence[str], terms: Terms) -> Grounds:
-    """Gather what is in force, and see that no file has been changed meanwhile. Raises `UsageError`.
-
-    ``folders`` are those of ``--rules``.
-    """
-    text = msgspec.json.encode(policy.file) if policy.path is None else read_bytes(policy.path)
-    if policy.sha256 != sha256(text).hexdigest():
-        raise UsageError(f"{policy.path}: changed while this run was under way: nothing is archived")
-    loaded = [os.path.join(folder, "") for folder in (shipped(), *folders)]
-
-    def place(path: str) -> tuple[int, list[str]]:
-        """Sort as `rulebook.load` does: folder by folder; where one lies in another, the inner one is meant."""
-        inside = [(len(folder), number) for number, folder in enumerate(loaded) if path.startswith(folder)]
-        return max(inside)[1], path.split("/")
-
-    paths = sorted((rule.path for rule in rules.rules), key=place)
-    files = tuple((path, read_bytes(path)) for path in paths)
-    if compile_all(files).sha256 != rules.sha256:
-        raise UsageError("a rule file changed while this run was under way: nothing is archived")
-    return Grounds(policy, text, files, terms)
-
-
 def member_of(path: str) -> str:
     """Return the name that a rule file has in an archive: its folder and file name, with %XX for what is not plain."""
     parts = path.replace("\\", "/").split("/")[-2:]
@@ -90,7 +62,7 @@ def describe(inspection: Inspection, grounds: Grounds) -> Judgement:
         sources=grounds.policy.sources,
         order=tuple(evidence.kind for evidence in inspection.evidence),
         trust=tuple(evidence for evidence in inspection.evidence if evidence.kind == _POLICY),
-        rules=tuple(member_of(path) for path, _ in grounds.rules),
+        rules=tuple(member_of(path) for path, _ in grounds.rules.files),
     )
 
 

@@ -9,7 +9,7 @@ from airgap_check import recording
 from airgap_check.archive import form, manifest, statement, tarred, zipped
 from airgap_check.archive.form import BadArchiveError, Entry, Measured
 from airgap_check.archive.manifest import Content, Manifest
-from airgap_check.errors import InvalidFileError, UsageError
+from airgap_check.errors import InvalidFileError
 from airgap_check.release import seal
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ class Archive:
     """An archive that is open. Each method does one step of a verification, and raises `BadArchiveError`."""
 
     def __init__(self, path: str, file: IO[bytes]) -> None:
-        """Take a file. Raises `UsageError` for one that is no archive at all."""
+        """Take a file. Raises `BadArchiveError` for one that is no archive at all, `UsageError` without zstandard."""
         kind = form.sniff(file)
         if kind is None:
-            raise UsageError(f"{path}: not an archive of airgap-check (.zip or .tar.zst that --record wrote)")
+            raise BadArchiveError("no archive: it does not begin as .zip or .tar.zst do")
         if kind == "tar.zst":
             form.require_zstandard(path)
         self._path, self._file, self._kind = path, file, kind
@@ -52,7 +52,7 @@ class Archive:
     def read(self) -> Held:
         """Read all of it once, and see that every byte is where and what it has to be."""
         contents: dict[str, bytes] = {}
-        entries = []
+        entries: list[Entry] = []
         for name, pieces in self._reader.members():
             measured = Measured(name, pieces)
             if name == form.EVIDENCE:
@@ -61,6 +61,7 @@ class Archive:
             else:
                 contents[name] = b"".join(measured)
             entries.append(measured.entry())
+            form.check_together(entries)
         (name, content), told = self._reader.tail()
         if name != form.MANIFEST or told[0] not in {form.STATEMENT, form.ENVELOPE}:
             raise BadArchiveError(f"{name} and {told[0]} instead of manifest and statement")
@@ -171,8 +172,8 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def checked(path: str, file: IO[bytes]) -> tuple[Archive, Held, Manifest]:
     """Open an archive that is whole. Raises `UsageError` for a broken one."""
-    archive = Archive(path, file)
     try:
+        archive = Archive(path, file)
         held = archive.read()
         listed = archive.listed(held)
         archive.stated(held, listed)

@@ -9,11 +9,11 @@ import msgspec
 from msgspec.structs import replace
 
 from airgap_check import host
-from airgap_check.archive import form, judgement, manifest
+from airgap_check.archive import form, judgement, manifest, memory
 from airgap_check.archive.form import BadArchiveError
 from airgap_check.archive.opening import Archive
 from airgap_check.archive.writing import Tools
-from airgap_check.errors import UsageError
+from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.evidence import Coverage
 from airgap_check.finding import Report
 from airgap_check.inspection import Trial
@@ -64,9 +64,14 @@ class Verified(NamedTuple):
 def verify(path: str, key: PublicKey | None) -> Verified:
     """Verify one archive. Raises `UsageError` for a file that cannot be read, or is none."""
     with form.opened(path) as file:
-        proof = _Proof(Archive(path, file), key)
         try:
-            steps = tuple(proof.steps())
+            proof = _Proof(Archive(path, file), key)
+            with memory.bounded() as limit:
+                steps = tuple(proof.steps())
+        except MemoryError as error:
+            raise UsageError(f"{path}: needs more than {limit >> 20:,} MiB of memory: not verified") from error
+        except BadArchiveError as error:
+            return Verified(path, (Step("structure", "failed", str(error)),))
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror or error}") from error
     return Verified(path, steps, proof.manifest, proof.digest, proof.authentic)
@@ -148,11 +153,17 @@ class _Proof:
     def _judged(self, held: Held, listed: Manifest, report: Report) -> Step:
         """Judge the evidence again by the archived policy and rules."""
         stated = _parsed(held, listed)
-        rules = judgement.rules_of(stated, held.contents)
-        policy = judgement.policy_of(stated, held.contents[form.POLICY], rules)
-        recorded = self._archive.evidence(listed)
-        again = replace(judgement.again(stated, recorded, policy, rules), claim=report.claim)
         ours = host.tool() == listed.tool
+        try:
+            rules = judgement.rules_of(stated, held.contents)
+            policy = judgement.policy_of(stated, held.contents[form.POLICY], rules)
+            recorded = self._archive.evidence(listed)
+        except InvalidFileError as error:  # the digests are right: another version may know words that we do not
+            if ours:
+                raise
+            raise _NewerError(f"{error.faults[0]}; it was written by {_called(listed.tool)}") from error
+        again = replace(judgement.again(stated, recorded, policy, rules), claim=report.claim)
+        again = msgspec.json.decode(msgspec.json.encode(again), type=Report)  # as the archived one: JSON has no tuples
         by = "" if ours else f" (by version {host.tool().version}; it was judged by {_called(listed.tool)})"
         if again == report:
             return Step("judgement", "shown", f"judged again, the same report to the last field{by}")

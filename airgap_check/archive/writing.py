@@ -20,7 +20,7 @@ from airgap_check.release import seal
 from airgap_check.reporters import json_report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from datetime import datetime
 
     from airgap_check.archive.judgement import Grounds
@@ -46,63 +46,73 @@ class Case(NamedTuple):
     tool: Tool
 
 
-def write(
-    path: str,
-    case: Case,
-    link: Link,
-    key: PrivateKey | None,
-    settle: Callable[[str], None] = lambda _digest: None,
-) -> str:
-    """Write an archive of the form that its name says, and return the SHA-256 of its manifest. Raises `UsageError`.
+class Tail(NamedTuple):
+    """The bytes that follow the body: manifest, statement, directory; ``digest`` is that of the manifest."""
 
-    ``settle`` is told that digest when all is written, and before the file gets its name.
-    """
-    writing = _Writing(path, case, link, key)
+    content: bytes
+    digest: str
+
+
+def write(path: str, case: Case, link: Link, key: PrivateKey | None) -> str:
+    """Write an archive of the form that its name says, and return the SHA-256 of its manifest. Raises `UsageError`."""
+    return write_placed(path, case, key, lambda end: end(link))
+
+
+def write_placed(path: str, case: Case, key: PrivateKey | None, place: Callable[[Callable[[Link], Tail]], Tail]) -> str:
+    """Write an archive as `write` does; its place in a chain is asked for once its body is written."""
+    draft = _Draft(path, case, key)
+    digest = ""
 
     def pieces() -> Iterator[bytes]:
-        yield from writing.pieces()
-        settle(writing.digest)
+        nonlocal digest
+        body = yield from draft.body()
+        tail = place(lambda link: draft.tail(body, link))
+        digest = tail.digest
+        yield tail.content
 
     try:
         output.write(path, pieces())
     except BadArchiveError as error:
         raise UsageError(f"{path}: {error}") from error
-    return writing.digest
+    return digest
 
 
-class _Writing:
-    """One archive on its way; ``digest`` is that of the manifest, once all pieces are out."""
+class _Draft:
+    """One archive on its way."""
 
-    def __init__(self, path: str, case: Case, link: Link, key: PrivateKey | None) -> None:
-        self._case, self._link, self._key = case, link, key
+    def __init__(self, path: str, case: Case, key: PrivateKey | None) -> None:
+        self._case, self._key = case, key
         self._writer = _writer(path, case.report.finished)
-        self.digest = ""
 
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes of the archive. Raises `BadArchiveError` for what does not fit into one."""
+    def body(self) -> Generator[bytes, None, Content]:
+        """Yield the bytes of the members; return their sum. Raises `BadArchiveError` for what is too large."""
         size, whole = 0, sha256()
         for piece in self._writer.body(_members(self._case)):
             size += len(piece)
             whole.update(piece)
             yield piece
-        yield self._tail(Content(size=size, sha256=whole.hexdigest()))
+        form.check_together(self._writer.entries)
+        return Content(size=size, sha256=whole.hexdigest())
 
-    def _tail(self, body: Content) -> bytes:
+    def tail(self, body: Content, link: Link) -> Tail:
+        """Return what follows the body. Raises `BadArchiveError`."""
         report, grounds = self._case.report, self._case.grounds
-        outcome = manifest.outcomes(report, grounds.terms.fail_on)
-        signer = _signer(self._key) if self._key else None
-        entries = self._writer.entries
         made = manifest.of(
-            report, outcome, tool=self._case.tool, body=body, entries=entries, link=self._link, signer=signer
+            report,
+            manifest.outcomes(report, grounds.terms.fail_on),
+            tool=self._case.tool,
+            body=body,
+            entries=self._writer.entries,
+            link=link,
+            signer=_signer(self._key) if self._key else None,
         )
         content = made.encoded()
-        self.digest = manifest.digest(content)
         payload = statement.of(made, content)
         if self._key:
             told = (form.ENVELOPE, statement.sign(self._key, payload))
         else:
             told = (form.STATEMENT, statement.encoded(payload))
-        return self._writer.tail([(form.MANIFEST, content), told])
+        return Tail(self._writer.tail([(form.MANIFEST, content), told]), manifest.digest(content))
 
 
 def _writer(path: str, finished: datetime) -> zipped.Writer | tarred.Writer:
@@ -131,12 +141,12 @@ def _members(case: Case) -> list[Member]:
     members = [
         Member(form.EVIDENCE, lambda: recording.write(inspection)),
         Member(form.REPORT, lambda: (json_report.render(report).encode(),)),
-        _small(form.POLICY, grounds.text),
+        _small(form.POLICY, grounds.policy.text),
         _small(form.JUDGEMENT, _json(judgement.describe(inspection, grounds))),
         _small(form.COVERAGE, _json(report.coverage)),
         _small(form.SELF_TEST, _json(report.self_test)),
         _small(form.TOOL, _json(tools)),
-        *(_small(judgement.member_of(path), content) for path, content in grounds.rules),
+        *(_small(judgement.member_of(path), content) for path, content in grounds.rules.files),
     ]
     members.sort(key=lambda member: member.name)
     seen: set[str] = set()

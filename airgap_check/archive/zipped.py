@@ -37,6 +37,7 @@ _PRIVATE = 0o100600 << 16
 _STORED, _DEFLATED = 0, 8
 _IN_MEMORY = 1 << 24
 _MOST = (1 << 32) - 1
+_TOO_MUCH = "more than a zip archive holds: write .tar.zst"
 
 
 class _Packed(NamedTuple):
@@ -91,21 +92,24 @@ class Writer:
 
     def tail(self, contents: Sequence[tuple[str, bytes]]) -> bytes:
         """Return what follows the members: these, the directory, the end. Raises `BadArchiveError`."""
-        pieces = []
+        pieces, listed, begin = [], list(self._packed), self._offset
         for name, content in contents:
-            packed = _Packed(name, _STORED, zlib.crc32(content), len(content), len(content), self._offset)
-            pieces += [self._local(packed), content]
-        begin = self._offset
-        directory = b"".join(_central(packed, self._stamp) for packed in self._packed)
+            packed = _Packed(name, _STORED, zlib.crc32(content), len(content), len(content), begin)
+            listed.append(packed)
+            pieces += [_local(packed, self._stamp), content]
+            begin += len(pieces[-2]) + len(content)
+            if begin > _MOST:
+                raise BadArchiveError(_TOO_MUCH)
+        directory = b"".join(_central(packed, self._stamp) for packed in listed)
         if begin + len(directory) > _MOST:
-            raise BadArchiveError("more than a zip archive holds: write .tar.zst")
-        count = len(self._packed)
+            raise BadArchiveError(_TOO_MUCH)
+        count = len(listed)
         end = _END.pack(_END_MAGIC, 0, 0, count, count, len(directory), begin, 0)
         return b"".join([*pieces, directory, end])
 
     def _local(self, packed: _Packed) -> bytes:
         if packed.offset > _MOST or packed.packed > _MOST:
-            raise BadArchiveError("more than a zip archive holds: write .tar.zst")
+            raise BadArchiveError(_TOO_MUCH)
         self._packed.append(packed)
         header = _local(packed, self._stamp)
         self._offset += len(header) + packed.packed

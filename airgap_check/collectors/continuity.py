@@ -77,13 +77,14 @@ def _between(precedent: Precedent, every: float | None) -> Iterator[Interruption
         if heard.at < until or (precedent.company is None and elapsed):
             yield Interruption(
                 cause="no-run", first=min(heard.at, until), last=until, seconds=round(elapsed),
-                overdue=_overdue(elapsed, every),
+                overdue=_overdue(elapsed, every, sure=jump is None or now.since(heard) is not None),
             )  # fmt: skip
     for begun in precedent.killed:
         lasted = now.since(begun)
-        lasted = lasted if lasted is not None else max(0.0, (now.at - begun.at).total_seconds())
+        lasted = lasted if lasted is not None else max((now.at - begun.at).total_seconds(), now.least_since(begun))
         # What was missed since another run was heard of has been said above, once.
-        overdue = _overdue(lasted, every if heard is None else None)
+        sure = now.since(begun) is not None or _jump(now, begun) is None
+        overdue = _overdue(lasted, every if heard is None else None, sure=sure)
         first, last = sorted((begun.at, now.at))
         yield Interruption(cause="killed", first=first, last=last, seconds=round(lasted), overdue=overdue)
 
@@ -91,21 +92,24 @@ def _between(precedent: Precedent, every: float | None) -> Iterator[Interruption
 def _jump(now: Moment, heard: Moment) -> float | None:
     """Return by how many seconds the wall clock has gone wrong meanwhile, as far as that shows; None if it has not."""
     wall = (now.at - heard.at).total_seconds()
-    measured = now.since(heard)
-    if measured is None:
-        return wall if wall < 0 else None
-    return wall - measured if abs(wall - measured) > _JUMP else None
+    wrong = wall - now.least_since(heard)
+    if now.since(heard) is None:  # only too little time can show: nobody knows how long the machine was off
+        return wrong if wall < 0 or wrong < -_JUMP else None
+    return wrong if abs(wrong) > _JUMP else None
 
 
-def _overdue(seconds: float, every: float | None) -> Literal["yes", "no"]:
-    """Tell whether that is too long. Where nobody wants runs to come at a distance, none can be late.
+def _overdue(seconds: float, every: float | None, *, sure: bool) -> Literal["yes", "no", "unknown"]:
+    """Tell whether that is too long; who is not ``sure`` knows only that it was so long at the least.
 
-    Not *unknown*: that would leave doubts in the verdict of every audit by hand.
+    Where nobody wants runs to come at a distance, none can be late. Not *unknown*: that would leave doubts in the
+    verdict of every audit by hand.
     """
     if every is None:
         return "no"
     share, slack = _GRACE
-    return "yes" if seconds > every * (1 + share) + slack else "no"
+    if seconds > every * (1 + share) + slack:
+        return "yes"
+    return "no" if sure else "unknown"
 
 
 def _second(moment: datetime) -> str:

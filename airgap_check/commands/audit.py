@@ -41,16 +41,19 @@ def look(arguments: argparse.Namespace, *, watches: bool, seconds: float | None,
     from airgap_check import audit
     from airgap_check.commands import delivery, progress, stopping
     from airgap_check.commands.alarm import Alarm
+    from airgap_check.commands.voice import Voice
     from airgap_check.plan import Watcher
 
     delivery.check(arguments)
     give_way()
     plan = options.plan(arguments, watches=watches, seconds=seconds)
-    told = Alarm(arguments, plan, progress.tell)
+    say = Voice(arguments).tell
+    told = Alarm(arguments, plan, say)
+    plan = told.plan
     signals = stopping.on_signals() if watches else nullcontext(threading.Event())
     with signals as stop, progress.shown(quiet=arguments.quiet) as stage:
-        tell = progress.tell if live else keep_silent
-        ready = keep_silent if arguments.quiet else progress.tell
+        tell = say if live else keep_silent
+        ready = keep_silent if arguments.quiet else say
         done = audit.run(plan, Watcher(arguments.clock, stage, ready, tell, stop, told.post))
     try:
         return delivery.deliver(arguments, done)

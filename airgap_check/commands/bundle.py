@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Seal the bundle if asked to, judge it, and return the verdict's exit code."""
     from airgap_check import bundling
     from airgap_check.commands import delivery, progress
+    from airgap_check.commands.voice import Voice
     from airgap_check.release import seal
 
     delivery.check(arguments)
@@ -46,5 +47,5 @@ def run(arguments: argparse.Namespace) -> int:
         done = bundling.run(options.plan(arguments), arguments.folder, key, arguments.clock, stage)
     if arguments.seal:
         text = f"sealed {sealed.files} files with the key {seal.fingerprint(sealed.key)}"
-        progress.tell(f"airgap-check: {text}")
+        Voice(arguments).tell(f"airgap-check: {text}")
     return delivery.deliver(arguments, done)

@@ -1,17 +1,17 @@
-"""Hands a finished report to whoever asked for it: standard output, report files, an evidence file."""
+"""Hands a finished report to whoever asked for it: standard output, report files, an evidence file, an exit code."""
 
 from __future__ import annotations
 
 import locale
+import os
 import sys
 from functools import partial
 from io import TextIOWrapper
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check import output, reporters
-from airgap_check.commands import evidence, options, progress
+from airgap_check import output, reporters, service
+from airgap_check.commands import evidence, options, voice
 from airgap_check.errors import UsageError
-from airgap_check.finding import ExitCode
 
 if TYPE_CHECKING:
     import argparse
@@ -21,10 +21,20 @@ if TYPE_CHECKING:
     from airgap_check.finding import Report
 
 _PART = 1 << 20  # characters
+# Exit codes of verdicts, the worst last: a violation wins over a doubt, and a doubt over peace.
+_ORDER, _NAGIOS_ORDER = (0, 4, 1), (0, 1, 3, 2)
+
+
+class Ending(NamedTuple):
+    """How a run ends for whoever started it: its exit code, and the line that a monitoring system reads with it."""
+
+    code: int
+    line: str = ""
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Refuse, before any work, destinations that could not be written. Raises `UsageError`."""
+    voice.check(arguments)
     evidence.check(arguments)
     paths = [path for _, path in options.reports(arguments)]
     for path in paths:
@@ -39,37 +49,62 @@ def check(arguments: argparse.Namespace) -> None:
         raise UsageError("--dry-run ends without a verdict, which --format nagios needs")
 
 
-def deliver(arguments: argparse.Namespace, done: Done, *, shown: bool = True) -> int:
-    """Show the report, write everything that was asked for, and return the exit code of the verdict.
+def deliver(arguments: argparse.Namespace, done: Done, earlier: Ending | None = None) -> int:
+    """Write everything that was asked for, show the report, and return the exit code of the verdict.
 
-    A report that is not the last one of its run is written, and not ``shown``.
+    The code, with the line that a monitoring system reads, is that of an ``earlier`` report where that was worse.
     Raises `UsageError` for what could not be written, unless there is a violation: that is what must not get lost.
     """
-    if done.trouble:
-        progress.tell(f"airgap-check: this run is not remembered: {done.trouble}")
-    done = _disguised(arguments, done)
-    report = done.report
-    faults = list(_write(arguments, done))
+    report, faults = write(arguments, done)
+    ending = worse(arguments, ending_of(arguments, report), earlier)
+    violates = ending.code == _order(arguments)[-1]
     # A monitoring system reads one line: where that has to be the fault, it must not be the verdict.
-    if shown and (not faults or report.exit_code == ExitCode.NOT_COMPLIANT or arguments.format != "nagios"):
+    if not faults or violates or arguments.format != "nagios":
         try:
-            show(_text(arguments, report), for_people=arguments.format == "console")
+            show(ending.line or _text(arguments, report), for_people=arguments.format == "console")
         except UsageError as error:
             faults.append(str(error))
-    if faults and report.exit_code != ExitCode.NOT_COMPLIANT:
+    if faults and not violates:
         raise UsageError("\n".join(faults))
     for fault in faults:
-        progress.tell(f"airgap-check: {fault}")
-    return _exit_code(arguments, report)
+        voice.Voice(arguments).tell(f"airgap-check: {fault}")
+    return ending.code
+
+
+def write(arguments: argparse.Namespace, done: Done) -> tuple[Report, list[str]]:
+    """Write evidence and reports to files; return the report as it may be shown, and what could not be written."""
+    if done.trouble:
+        voice.Voice(arguments).tell(f"airgap-check: this run is not remembered: {done.trouble}")
+    done = _disguised(arguments, done)
+    return done.report, list(_write(arguments, done))
+
+
+def ending_of(arguments: argparse.Namespace, report: Report) -> Ending:
+    """Return how a run with this report ends; a monitoring system has codes of its own."""
+    if arguments.format != "nagios":
+        return Ending(report.exit_code)
+    from airgap_check.reporters import nagios_report
+
+    return Ending(int(nagios_report.status(report)), nagios_report.render(report))
+
+
+def worse(arguments: argparse.Namespace, one: Ending, other: Ending | None) -> Ending:
+    """Return the worse of two endings, the first where they are equally bad."""
+    order = _order(arguments)
+    return other if other and order.index(other.code) > order.index(one.code) else one
+
+
+def _order(arguments: argparse.Namespace) -> tuple[int, ...]:
+    return _NAGIOS_ORDER if arguments.format == "nagios" else _ORDER
 
 
 def _disguised(arguments: argparse.Namespace, done: Done) -> Done:
     """Hide in all that is written, if that is wanted, what tells of the site."""
-    if not arguments.pseudonymize:
+    if arguments.pseudonymize is None:
         return done
     from airgap_check import pseudonyms
 
-    key = pseudonyms.load(arguments.pseudonymize)
+    key = voice.key(arguments.pseudonymize)
     inspection = pseudonyms.pseudonymize_inspection(done.inspection, key) if arguments.record else done.inspection
     return done._replace(inspection=inspection, report=pseudonyms.pseudonymize(done.report, key))
 
@@ -86,7 +121,8 @@ def _write(arguments: argparse.Namespace, done: Done) -> Iterator[str]:
 
 
 def _write_report(arguments: argparse.Namespace, name: str, path: str, report: Report) -> None:
-    output.write(path, _rendered(arguments, name, report))
+    # Metrics, which name nobody, are for a collector that runs as somebody else.
+    output.write(path, _rendered(arguments, name, report), shared=name == "prometheus")
 
 
 def _rendered(arguments: argparse.Namespace, name: str, report: Report) -> Iterator[bytes]:
@@ -103,20 +139,15 @@ def _parts(text: str) -> Iterator[str]:
     return (text[begin : begin + _PART] for begin in range(0, len(text), _PART))
 
 
-def _exit_code(arguments: argparse.Namespace, report: Report) -> int:
-    """Return the code of the verdict; a monitoring system has its own."""
-    if arguments.format != "nagios":
-        return report.exit_code
-    from airgap_check.reporters import nagios_report
-
-    return int(nagios_report.status(report))
-
-
 def _text(arguments: argparse.Namespace, report: Report) -> str:
     if arguments.format != "console":
         return reporters.render(arguments.format, report)
     if arguments.quiet and report.exit_code == 0:
         return ""
+    if not arguments.plain and service.reads_priorities(os.environ, sys.stdout):
+        from airgap_check.reporters import journal_report
+
+        return journal_report.render(report)
     from airgap_check.reporters import console_report
 
     colour, width = terminal(arguments)
@@ -125,8 +156,6 @@ def _text(arguments: argparse.Namespace, report: Report) -> str:
 
 def terminal(arguments: argparse.Namespace) -> tuple[bool, int | None]:
     """Say how standard output wants to be written to: with colour or not, and how many columns wide."""
-    import os
-
     if sys.stdout is None or not sys.stdout.isatty():
         return False, None
     colour = not arguments.no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

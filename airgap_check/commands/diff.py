@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     code = compared.exit_code(arguments.fail_on)
     if arguments.json:
         built = {**msgspec.to_builtins(compared), "exit_code": int(code)}
-        show(msgspec.json.format(msgspec.json.encode(built), indent=2).decode() + "\n")
+        show(msgspec.json.format(msgspec.json.encode(built), indent=2).decode() + "\n", for_people=False)
     else:
         show("".join(f"{line}\n" for line in _lines(compared)))
     return code

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airgap_check import output, recording
+from airgap_check.commands import progress
 from airgap_check.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,12 +22,8 @@ def check(arguments: argparse.Namespace) -> None:
     path = arguments.record
     if arguments.sign and not (path and _is_archive(path)):
         raise UsageError("--sign signs an archive: add --record FILE.zip, FILE.tar.zst or a folder")
-    if arguments.pseudonymize:
-        from airgap_check import pseudonyms
-
-        pseudonyms.load(arguments.pseudonymize)
-        if path and _is_archive(path):
-            raise UsageError("--pseudonymize cannot hide the policy inside an archive: use --record FILE.jsonl")
+    if arguments.pseudonymize and path and _is_archive(path):
+        raise UsageError("--pseudonymize cannot hide the policy inside an archive: use --record FILE.jsonl")
     if not path:
         return
     output.check(_place(path, arguments.clock()))
@@ -49,12 +47,13 @@ def write(arguments: argparse.Namespace, done: Done) -> None:
     from airgap_check.release import seal
 
     plan = done.plan
-    grounds = archive.grounds(done.policy, done.rules, plan.rules, plan.terms)
-    case = archive.Case(done.inspection, done.report, grounds, host.tool())
+    case = archive.Case(done.inspection, done.report, archive.Grounds(done.policy, done.rules, plan.terms), host.tool())
     key = seal.private_key(arguments.sign) if arguments.sign else None
     # Only runs that look at this host are links of its chain.
-    with recalled(plan.state if hasattr(arguments, "state") else "") as memory:
-        archive.append(path, case, key, memory.store)
+    state = plan.state if hasattr(arguments, "state") else ""
+    written = archive.append(path, case, key, partial(recalled, state))
+    if written.outside:
+        progress.tell(f"airgap-check: {path} belongs to no chain: {written.outside}")
 
 
 def _is_archive(path: str) -> bool:

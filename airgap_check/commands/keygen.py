@@ -1,4 +1,4 @@
-"""``airgap-check keygen``: make a key to sign evidence with."""
+"""``airgap-check keygen``: make a key to sign evidence with, or one for pseudonyms."""
 
 from __future__ import annotations
 
@@ -7,35 +7,53 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-HELP = "make a key pair to sign evidence and bundles with (Ed25519)"
+HELP = "make a key to sign evidence and bundles with (Ed25519), or for --pseudonymize"
 _DEFAULT = "airgap-check.key"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments."""
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--out", metavar="KEY", default=_DEFAULT,
         help=f"write the private key to KEY, for its owner alone, and the public one to KEY.pub (default: {_DEFAULT})",
     )  # fmt: skip
+    where.add_argument(
+        "--pseudonyms",
+        metavar="KEYFILE",
+        help="write a secret for --pseudonymize to KEYFILE instead, for its owner alone",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write both files, neither over another one, and say what to compare the key by."""
-    import os
-
-    from airgap_check import output
+    """Write the files, none over another one, and say what to compare a public key by."""
     from airgap_check.commands.delivery import show
-    from airgap_check.errors import UsageError
+
+    if arguments.pseudonyms:
+        from airgap_check.pseudonyms.key import generate
+
+        _write({arguments.pseudonyms: (generate(), 0o600)})
+        show(f"{arguments.pseudonyms}\n")
+        return 0
     from airgap_check.release import seal
 
     path = arguments.out
-    public_path = f"{path}.pub"
-    output.check(path)
-    for name in (path, public_path):
-        if os.path.lexists(name):
-            raise UsageError(f"{name}: is there already, and a key is never overwritten")
     private, public, fingerprint = seal.generate()
-    output.create(path, private, 0o600)
-    output.create(public_path, public, 0o644)
-    show(f"{path}\n{public_path}\n{fingerprint}\n")
+    _write({path: (private, 0o600), f"{path}.pub": (public, 0o644)})
+    show(f"{path}\n{path}.pub\n{fingerprint}\n")
     return 0
+
+
+def _write(files: dict[str, tuple[bytes, int]]) -> None:
+    """Write contents with these modes. Raises `UsageError`, before any of it where one of the files is there."""
+    import os
+
+    from airgap_check import output
+    from airgap_check.errors import UsageError
+
+    for path in files:
+        output.check(path)
+        if os.path.lexists(path):
+            raise UsageError(f"{path}: is there already, and a key is never overwritten")
+    for path, (content, mode) in files.items():
+        output.create(path, content, mode)

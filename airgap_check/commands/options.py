@@ -30,23 +30,30 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_judging(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a command that ends in a verdict."""
+def add_terms(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose what is judged by, and how strictly."""
     add_policy(parser)
     parser.add_argument(
         "--accept-derived", action="store_true", help="let a derived policy, which nobody approved, be compliant"
     )
-    parser.add_argument("--format", choices=FORMATS, default="console", help="what to print (default: console)")
     parser.add_argument(
-        "--plain", action="store_true",
-        help="print the console report for a screen reader: no colour, no table, one statement a line",
+        "--fail-on", metavar="SEVERITY", choices=SEVERITIES, default="high",
+        help="the least severity that fails: low, medium, high (default), critical",
     )  # fmt: skip
+    parser.add_argument(
+        "--baseline", metavar="FILE", help="an earlier JSON report: what it has does not fail again, unless critical"
+    )
+
+
+def add_keeping(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose what is written to files."""
     parser.add_argument(
         "--report", metavar="NAME=FILE", action="append", default=[], help="write a report to a file too (repeatable)"
     )
     parser.add_argument(
-        "--record", metavar="FILE",
-        help="write the evidence for replay: JSON Lines, or an archive for verify where FILE ends in .zip or .tar.zst",
+        "--record", metavar="PATH",
+        help="write the evidence for replay: JSON Lines; where PATH ends in .zip or .tar.zst an archive for verify; "
+        "where it is a folder, an archive in it for each run",
     )  # fmt: skip
     parser.add_argument(
         "--sign", metavar="KEY", help="sign the archive that --record writes with this Ed25519 private key (keygen)"
@@ -55,14 +62,18 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
         "--pseudonymize", metavar="KEYFILE",
         help="replace addresses, names and users by pseudonyms that the holder of the key can reveal",
     )  # fmt: skip
+
+
+def add_judging(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that ends in a verdict."""
+    add_terms(parser)
+    parser.add_argument("--format", choices=FORMATS, default="console", help="what to print (default: console)")
     parser.add_argument(
-        "--fail-on", metavar="SEVERITY", choices=SEVERITIES, default="high",
-        help="the least severity that fails: low, medium, high (default), critical",
+        "--plain", action="store_true",
+        help="print the console report for a screen reader: no colour, no table, one statement a line",
     )  # fmt: skip
-    parser.add_argument(
-        "--baseline", metavar="FILE", help="an earlier JSON report: what it has does not fail again, unless critical"
-    )
     parser.add_argument("--quiet", action="store_true", help="print nothing when compliant, and no progress")
+    add_keeping(parser)
 
 
 def add_collecting(parser: argparse.ArgumentParser) -> None:

@@ -34,14 +34,17 @@ def run(arguments: argparse.Namespace) -> int:
     from airgap_check import preflight
     from airgap_check.commands import delivery, progress, stopping
     from airgap_check.commands.alarm import Alarm
+    from airgap_check.commands.voice import Voice
     from airgap_check.finding import ExitCode
     from airgap_check.plan import Watcher
 
     delivery.check(arguments)
     give_way()
     plan = options.plan(arguments, watches=True)
-    told = Alarm(arguments, plan, progress.tell)
-    ready = keep_silent if arguments.quiet else progress.tell
+    tell = Voice(arguments).tell
+    told = Alarm(arguments, plan, tell)
+    plan = told.plan
+    ready = keep_silent if arguments.quiet else tell
     with progress.shown(quiet=arguments.quiet) as stage:
         if arguments.dry_run:
             watcher = Watcher(arguments.clock, stage, keep_silent, keep_silent, threading.Event())
@@ -57,5 +60,5 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         told.ring(gate.done)
     if gate.bound is not None and not arguments.quiet:
-        progress.tell(gate.bound.line())
+        tell(gate.bound.line())
     return code

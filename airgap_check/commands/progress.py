@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from airgap_check.redact import printable
@@ -19,12 +19,16 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 def tell(line: str) -> None:
-    """Print a line on standard error, above the progress, with nothing in it that a terminal would obey."""
+    """Print a line on standard error, above the progress, with nothing in it that a terminal would obey.
+
+    Where nobody can be told any more, as on a full disk, the verdict matters all the same.
+    """
     if sys.stderr is None:
         return
     clear = _CLEAR_LINE if _is_drawn_on() else ""
-    sys.stderr.write(f"{clear}{printable(line)}\n")
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.write(f"{clear}{printable(line)}\n")
+        sys.stderr.flush()
 
 
 def _is_drawn_on() -> bool:

@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_PLAIN = "_.:-=+*#"  # as dense as they are high, where the terminal knows ASCII alone
+_ASCII = "_.:-=+*#"  # as dense as they are high, where the terminal knows ASCII alone
 _GAP = " "
 
 
-def draw(values: Sequence[int | None], *, plain: bool = False) -> str:
+def draw(values: Sequence[int | None], *, ascii_alone: bool = False) -> str:
     """Draw a bar for each number, the lowest for 0 alone and the highest for the greatest; None is a blank."""
-    bars = _PLAIN if plain else _BLOCKS
+    bars = _ASCII if ascii_alone else _BLOCKS
     top = max((value for value in values if value is not None), default=0)
     return "".join(_GAP if value is None else bars[_height(value, top, len(bars))] for value in values)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airgap_check.archive.chain import Chain
     from airgap_check.archive.verification import Step, Verified
 
-HELP = "verify archives of evidence: EVIDENCE..."
+HELP = "verify archives of evidence, and that none of them is missing"
 _MARKS = {"shown": "ok", "failed": "FAILED", "open": "not shown"}
 
 
@@ -29,7 +29,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     head = parser.add_mutually_exclusive_group()
     head.add_argument(
-        "--expect-head", metavar="SHA256", type=_digest, help="the manifest of the last archive that there has to be"
+        "--expect-head",
+        metavar="SHA256",
+        type=_digest,
+        help="the digest of the last archive that there has to be, as verify prints it",
     )
     head.add_argument(
         "--state", metavar="DIR", help="take the head of the chain from the folder in which this host remembers it"
@@ -59,8 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     head = _head(arguments.state) if arguments.state else arguments.expect_head
     found = folder.archives(arguments.evidence)
     verified = [verification.verify(path, key) for path in found.paths]
-    several = found.whole or len(verified) > 1 or head is not None or arguments.after is not None
-    chains = chain.check(verified, chain.Known(arguments.after, head)) if several else []
+    several = found.whole or len(verified) > 1
+    known = chain.Known(arguments.after, head)
+    chains = chain.check(verified, known, whole=several) if several or any(known) else []
     show("".join(_lines(verified, chains, found.others)))
     broken = [one.path for one in verified if one.failed]
     incomplete = [one.host.hostname for one in chains if one.failed]
@@ -78,25 +82,23 @@ def run(arguments: argparse.Namespace) -> int:
     if doubts:
         show(f"\nNOT SHOWN: {_listed(doubts)}\n")
         return ExitCode.INCONCLUSIVE
+    open_ended = any(step.name == "end" and step.status == "open" for one in chains for step in one.steps)
+    end = "; that none are missing at the end is not shown" if open_ended else ""
     what = "WHOLE, BUT NOT AUTHENTICATED: anybody could have written this" if arguments.integrity_only else "VERIFIED"
-    show(f"\n{what} ({len(verified)} archive{'s' if len(verified) > 1 else ''})\n")
+    show(f"\n{what} ({len(verified)} archive{'s' if len(verified) > 1 else ''}{end})\n")
     return ExitCode.COMPLIANT
 
 
 def _head(state: str) -> str:
-    """Ask the memory of this host for the head of its chain. Raises `UsageError`; nothing is made."""
-    import os
-
+    """Ask the memory of this host for the head of its chain. Raises `UsageError`; nothing is made or changed."""
     from airgap_check.archive import chained
     from airgap_check.errors import UsageError
-    from airgap_check.history.memory import recalled
+    from airgap_check.history import account
 
-    if not os.path.isdir(state):
-        raise UsageError(f"{state}: no folder that remembers earlier runs")
-    with recalled(state) as memory:
-        head = chained.head(memory.store) if memory.store else None
+    with account.reading(state) as memory:
+        head = chained.head(memory)
     if head is None:
-        raise UsageError(f"{state}: {memory.reason or 'remembers no archive'}")
+        raise UsageError(f"{state}: remembers no archive")
     return head.digest
 
 
@@ -128,8 +130,10 @@ def _lines(verified: Sequence[Verified], chains: Sequence[Chain], others: int) -
 
 
 def _steps(steps: Sequence[Step]) -> Iterator[str]:
+    from airgap_check.redact import printable
+
     for number, step in enumerate(steps, start=1):
-        yield f"  {number} {step.name:<9}  {_MARKS[step.status]}: {step.text}\n"
+        yield f"  {number} {step.name:<9}  {_MARKS[step.status]}: {printable(step.text)}\n"
 
 
 def _listed(items: Sequence[str]) -> str:

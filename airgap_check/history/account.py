@@ -12,8 +12,9 @@ import msgspec
 
 from airgap_check.errors import UsageError
 from airgap_check.finding import Severity, Verdict  # noqa: TC001  (msgspec reads the annotations)
-from airgap_check.history import database
+from airgap_check.history import database, seal
 from airgap_check.history.presence import Presence
+from airgap_check.history.store import Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,6 +102,11 @@ class Account:
         except OSError:  # nobody has said anywhere that he is at work
             return found
 
+    def head(self, name: str) -> Head | None:
+        """Return the last link of a chain that this host writes; None where it has none. Raises `UsageError`."""
+        found = self._rows("SELECT digest, sequence FROM head WHERE name = ?", (name,), Head)
+        return found[0] if found else None
+
     def standing(self) -> list[Remembered]:
         """Return the findings that stand, the gravest and oldest first. Raises `UsageError`."""
         order = "CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END"
@@ -138,6 +144,7 @@ def reading(folder: str) -> Iterator[Account]:
     """Open the memory in a folder, and change nothing. Raises `UsageError` where there is none, or it is corrupt."""
     path = os.path.join(folder, database.FILE)
     try:
+        seal.check(folder, path)
         connection = database.readable(path)
     except database.CorruptError as error:
         raise _corrupt(path, error) from error

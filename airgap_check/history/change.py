@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from airgap_check.fact import Fact
-from airgap_check.finding import Known, Verdict
+from airgap_check.finding import Known, Report, Verdict
 
 
 class Change(Fact, frozen=True, kw_only=True):
@@ -31,3 +31,28 @@ class Change(Fact, frozen=True, kw_only=True):
         """Tell whether anybody should hear of it: the first run that is not compliant is news, too."""
         turned = self.verdict != (self.before or "compliant")
         return turned or bool(self.appeared or self.resolved or self.blinded)
+
+
+def unremembered(report: Report, trouble: str) -> Change:
+    """Return what a run is to whoever cannot remember any, for the reason ``trouble``: everything is new."""
+    findings = ((result, finding) for result in report.results for finding in result.findings if not finding.waived_by)
+    return Change(
+        hostname=report.subject.hostname,
+        started=report.started,
+        finished=report.finished,
+        previous=None,
+        before=None,
+        verdict=report.verdict,
+        reasons=report.reasons,
+        appeared=tuple(
+            Known(
+                rule=result.rule,
+                severity=result.severity,
+                subject=finding.subject,
+                message=finding.message,
+                fingerprint=finding.fingerprint,
+            )
+            for result, finding in findings
+        ),
+        blinded=(f"history: this run is not remembered: {trouble}",),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,10 +41,11 @@ def understood(path: str, error: sqlite3.Error | ValueError) -> UsageError:
     return CorruptError(str(error))
 
 
-def opened(path: str, mishap: str) -> sqlite3.Connection:
+def opened(path: str, mishap: str, *, check: bool = True) -> sqlite3.Connection:
     """Open the file, make it where there is none, and note in a new one that there was another before.
 
-    Raises sqlite3.Error or ValueError, and `UsageError` for the file of a later version.
+    ``check`` looks through all of it: whoever knows that it is as we left it need not. Raises sqlite3.Error or
+    ValueError, and `UsageError` for the file of a later version.
     """
     if not os.path.lexists(path):
         # SQLite would give it the mode that our umask leaves; and it follows links.
@@ -51,16 +53,25 @@ def opened(path: str, mishap: str) -> sqlite3.Connection:
     with ExitStack() as stack:
         connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY)
         stack.callback(connection.close)
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # obeyed by a file that is still empty
+        if check:  # it writes to the file, whatever that has been before
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # obeyed by a file that is still empty
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        _make_ready(connection, path, mishap)
+        _make_ready(connection, path, mishap, check=check)
         stack.pop_all()
     return connection
 
 
-def _make_ready(connection: sqlite3.Connection, path: str, mishap: str) -> None:
-    version = _checked(connection, path)
+def refuse_what_is_no_file(path: str) -> None:
+    """Raise `UsageError` for a link, a folder or a device: SQLite would follow it."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise UsageError(f"{path}: is no regular file")
+
+
+def _make_ready(connection: sqlite3.Connection, path: str, mishap: str, *, check: bool) -> None:
+    if check:
+        _check(connection)
+    version = _version(connection, path)
     if version == VERSION:
         return
     connection.executescript(changes(version))
@@ -71,11 +82,14 @@ def _make_ready(connection: sqlite3.Connection, path: str, mishap: str) -> None:
         connection.execute("VACUUM")
 
 
-def _checked(connection: sqlite3.Connection, path: str) -> int:
-    """Return the format of a file that hangs together."""
+def _check(connection: sqlite3.Connection) -> None:
+    """Raise sqlite3.DatabaseError for a file that does not hang together."""
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise sqlite3.DatabaseError(found)
+
+
+def _version(connection: sqlite3.Connection, path: str) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if not 0 <= version <= VERSION:
         raise UsageError(f"{path}: written by another version of airgap-check (format {version})")
@@ -87,8 +101,9 @@ def readable(path: str) -> sqlite3.Connection:
 
     Where nothing can be written SQLite cannot share it with others; there are none then, and it is read as it lies.
     """
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         raise UsageError(f"{path}: there is no such file: no run was remembered")
+    refuse_what_is_no_file(path)
     try:
         return _read(path, "mode=ro")
     except StorageError:
@@ -103,7 +118,8 @@ def _read(path: str, how: str) -> sqlite3.Connection:
             name = quote(os.path.abspath(path))
             connection = sqlite3.connect(f"file:{name}?{how}", uri=True, isolation_level=None, timeout=_BUSY)
             stack.callback(connection.close)
-            version = _checked(connection, path)
+            _check(connection)
+            version = _version(connection, path)
         except (sqlite3.Error, ValueError) as error:
             raise understood(path, error) from error
         if version != VERSION:

@@ -7,7 +7,7 @@ import fcntl
 import os
 import stat
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airgap_check.errors import UsageError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT = "/var/lib/airgap-check"
+LOCK = "lock"
 _PATIENCE = 10.0  # seconds; another run holds the lock for milliseconds
 _PAUSE = 0.05
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
@@ -32,7 +33,7 @@ def prepare(path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
         there = os.stat(path)
     except OSError as error:
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
     if there.st_uid != os.geteuid():
         raise UsageError(f"state folder {path}: belongs to another user")
     if there.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -43,7 +44,8 @@ def prepare(path: str) -> None:
         raise UsageError(f"state folder {path}: cannot be written to")
 
 
-def _refusal(path: str, error: OSError) -> UsageError:
+def refusal(path: str, error: OSError) -> UsageError:
+    """Say why a folder cannot be used; a disk that fails is another matter than a folder that is wrong."""
     kind = StorageError if error.errno in _DISK else UsageError
     return kind(f"state folder {path}: {error.strerror}")
 
@@ -56,9 +58,9 @@ def locked(path: str) -> Iterator[int]:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(os.path.join(path, "lock"), flags, 0o600)
+        descriptor = os.open(os.path.join(path, LOCK), flags, 0o600)
     except OSError as error:
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
     try:
         _wait(descriptor, path)
         yield descriptor
@@ -75,17 +77,7 @@ def _wait(descriptor: int, path: str) -> None:
             if time.monotonic() > until:
                 raise UsageError(f"state folder {path}: another run of airgap-check holds it") from None
             time.sleep(_PAUSE)
+        except OSError as error:  # a file system that cannot lock, or whose server does not answer
+            raise UsageError(f"state folder {path}: cannot be locked: {error.strerror}") from error
         else:
             return
-
-
-def mark(lock: int) -> None:
-    """Note beside the memory that there is one, so that one that was deleted is missed."""
-    if not is_marked(lock):
-        with suppress(OSError):  # a full disk: the next run will do it
-            os.write(lock, b"kept\n")
-
-
-def is_marked(lock: int) -> bool:
-    """Tell whether there was a memory in this folder."""
-    return os.fstat(lock).st_size > 0

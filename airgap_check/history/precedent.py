@@ -27,6 +27,13 @@ class Moment(NamedTuple):
         gone = self.uptime - other.uptime
         return gone if gone >= 0 else None  # in another time namespace
 
+    def least_since(self, other: Moment) -> float:
+        """Return the seconds that have gone since at the least, whatever the wall clock says: of another boot, ours."""
+        measured = self.since(other)
+        if measured is not None:
+            return measured
+        return self.uptime or 0.0 if self.boot and other.boot and self.boot != other.boot else 0.0
+
 
 class Precedent(NamedTuple):
     """What a run finds when it begins.
@@ -49,7 +56,9 @@ class Precedent(NamedTuple):
         if self.heard is None:
             return None
         measured = self.now.since(self.heard)
-        return measured if measured is not None else max(0.0, (self.now.at - self.heard.at).total_seconds())
+        if measured is not None:
+            return measured
+        return max((self.now.at - self.heard.at).total_seconds(), self.now.least_since(self.heard))
 
 
 class Found(NamedTuple):

@@ -7,6 +7,7 @@ import os
 import struct
 from typing import Self
 
+FILE = "running"
 _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid; fcntl_locking(2)
 
 
@@ -16,7 +17,7 @@ class Presence:
     def __init__(self, folder: str, *, write: bool = True) -> None:
         """Open the file, and make it where there is none, unless only to ask. Raises OSError."""
         flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
-        self._descriptor = os.open(os.path.join(folder, "running"), flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(os.path.join(folder, FILE), flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
     def __enter__(self) -> Self:
         return self

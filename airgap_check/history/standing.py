@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import convert
 
-from airgap_check.finding import Known, Severity
+from airgap_check.finding import Known, Severity, at_least
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
     from sqlite3 import Connection
 
+    from airgap_check.evidence import Coverage
     from airgap_check.finding import Finding, Report, RuleResult
 
 MOST = 100_000  # findings that are remembered; with more than that, what each of them is matters to nobody
@@ -30,12 +31,11 @@ _STATED_BY = {
 
 
 class Turn(NamedTuple):
-    """What a run changed: what appeared, what is resolved, how many stand, how many there was no room for."""
+    """What a run changed: what appeared, what is resolved, how many stand, with those for which there was no room."""
 
     appeared: list[Known]
     resolved: list[Known]
     standing: int
-    untold: int
 
 
 class _Line(NamedTuple):
@@ -75,9 +75,10 @@ def fold(connection: Connection, report: Report) -> Turn:
     ).fetchall()
     known = {(line.rule, line.fingerprint): line for line in convert(lines, list[_Line])}
     now, scope = report.finished.isoformat(), scope_of(report)
-    sights = {item.collector: _sight(report, item.collector) for item in report.coverage}
     met = _met(report)
-    appeared, room, untold = [], MOST - len(known), 0
+    resolved = _resolved(connection, report, {key: line for key, line in known.items() if key not in met}, now)
+    (taken,) = connection.execute("SELECT count(*) FROM finding WHERE resolved IS NULL").fetchone()
+    appeared, room, untold = [], MOST - taken, 0
     rows = []
     for key, (result, finding) in met.items():
         before = known.get(key)
@@ -87,11 +88,10 @@ def fold(connection: Connection, report: Report) -> Turn:
         room -= before is None
         one = _known(result, finding)
         waived = finding.waived_by is not None
-        if not waived and (before is None or before.resolved or before.waived):
+        if not waived and (before is None or before.resolved or before.waived or _is_another(finding, before, one)):
             appeared.append(one)
-        collector = _collector(finding)
         rows.append((
-            *key, one.severity, one.subject, one.message, printable(sights.get(collector, collector)),
+            *key, one.severity, one.subject, one.message, sight(report.coverage, seen_by(finding)),
             before.scope if before else scope, now, now, None, int(waived), 1, 0,
         ))  # fmt: skip
     connection.executemany(
@@ -101,9 +101,14 @@ def fold(connection: Connection, report: Report) -> Turn:
         " reopened = reopened + (resolved IS NOT NULL), resolved = NULL",
         rows,
     )
-    resolved = _resolved(connection, report, {key: line for key, line in known.items() if key not in met}, now)
     (standing,) = connection.execute("SELECT count(*) FROM finding WHERE resolved IS NULL AND waived = 0").fetchone()
-    return Turn(appeared, resolved, standing + untold, untold)
+    return Turn(appeared, resolved, standing + untold)
+
+
+def _is_another(finding: Finding, before: _Line, now: Known) -> bool:
+    """Tell of what is known whether it is news all the same: it is graver than it was, or has happened once more."""
+    graver = not at_least(before.severity, now.severity)
+    return graver or (finding.record.get("kind") == "interruption" and now.message != before.message)
 
 
 def _met(report: Report) -> dict[tuple[str, str], tuple[RuleResult, Finding]]:
@@ -129,13 +134,12 @@ def _known(result: RuleResult, finding: Finding) -> Known:
 
 def _resolved(connection: Connection, report: Report, absent: dict[tuple[str, str], _Line], now: str) -> list[Known]:
     """Close what was not met again though it would have been."""
-    decided = {result.rule for result in report.results if _is_decided(result)}
-    scope, complete = scope_of(report), {printable(_sight(report, name)) for name in _complete(report)}
+    decided = {result.rule for result in report.results if is_decided(result)}
+    scope, complete = scope_of(report), complete_sights(report.coverage)
     closed = []
     for key, line in absent.items():
-        wide_enough = line.scope == scope or line.scope.startswith(f"{scope} ")
-        looked = not line.sight or line.sight in complete
-        if line.resolved is None and key[0] in decided and wide_enough and looked:
+        looked = line.sight in complete and is_as_wide(scope, line.scope)
+        if line.resolved is None and key[0] in decided and looked:
             closed.append((key, line))
     connection.executemany(
         "UPDATE finding SET resolved = ? WHERE rule = ? AND fingerprint = ?", [(now, *key) for key, _ in closed]
@@ -143,23 +147,28 @@ def _resolved(connection: Connection, report: Report, absent: dict[tuple[str, st
     return [line.known() for _, line in closed if not line.waived]
 
 
-def _is_decided(result: RuleResult) -> bool:
+def is_decided(result: RuleResult) -> bool:
     """Tell whether a rule was decided of everything it saw; one that fails may have left doubts beside (`result`)."""
     return result.outcome == "pass" or (result.outcome == "fail" and not result.reason.startswith("could not decide"))
 
 
-def _complete(report: Report) -> Iterator[str]:
-    return (item.collector for item in report.coverage if item.status == "complete")
+def complete_sights(coverage: Sequence[Coverage]) -> frozenset[str]:
+    """Name who saw everything; what nobody has to see, as the policy's own, is among it."""
+    return frozenset({"", *(sight(coverage, item.collector) for item in coverage if item.status == "complete")})
 
 
-def _sight(report: Report, collector: str) -> str:
+def sight(coverage: Sequence[Coverage], collector: str) -> str:
     """Name who looked, and at which files where somebody chose them."""
-    if collector != "deployment":
-        return collector
-    return next(f"{collector} {item.scope}" for item in report.coverage if item.collector == collector)
+    chosen = (item.scope for item in coverage if item.collector == collector == "deployment")
+    return printable(" ".join([collector, *chosen]))
 
 
-def _collector(finding: Finding) -> str:
+def seen_by(finding: Finding) -> str:
     """Name the collector that saw what a finding is about, or nothing where it is the policy's own."""
     seen = finding.record.get("seen")
     return seen if isinstance(seen, str) else _STATED_BY.get(str(finding.record.get("kind")), "")
+
+
+def is_as_wide(scope: str, earlier: str) -> bool:
+    """Tell whether a run of this scope (`scope_of`) would see all that one of an earlier scope saw."""
+    return earlier == scope or earlier.startswith(f"{scope} ")

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeVar
 from msgspec import convert
 
 from airgap_check.errors import UsageError
-from airgap_check.history import database, folder, retention
+from airgap_check.history import database, folder, presence, retention
 from airgap_check.history.database import CorruptError
 from airgap_check.history.folder import StorageError
+from airgap_check.history.seal import BROKEN, Seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,14 +68,15 @@ class Store:
         self._path = os.path.join(path, database.FILE)
         self.unwritable = ""
         with ExitStack() as stack:
-            self._lock = stack.enter_context(folder.locked(path))
+            self._seal = Seal(stack.enter_context(folder.locked(path)), self._path)
+            stack.callback(self._close_seal)
             lost = f"{self._path} has gone: earlier runs are forgotten" if self._missing() else ""
             try:
                 self._connection = self._opened(lost)
             except CorruptError as error:
                 self._connection = self._opened(database.move_aside(self._path, str(error)))
             stack.callback(self._close)
-            folder.mark(self._lock)
+            self._miss_changes()
             self._held = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -86,12 +88,38 @@ class Store:
     def _close(self) -> None:
         self._connection.close()
 
+    def _close_seal(self) -> None:
+        if not self.unwritable:
+            with suppress(OSError):  # unsealed, it is looked through by the next run
+                self._seal.close()
+
     def _missing(self) -> bool:
-        return folder.is_marked(self._lock) and not os.path.lexists(self._path)
+        there_was_one = self._seal.marked or os.path.lexists(os.path.join(self.folder, presence.FILE))
+        return there_was_one and not os.path.lexists(self._path)
+
+    def _miss_changes(self) -> None:
+        """Note where the memory is an older one than it was: a log was damaged or deleted, or the file put back."""
+        ((changes,),) = self._read("SELECT coalesce(max(sequence), 0) FROM head WHERE name = ''", (), tuple[int])
+        missing, self._seal.changes = self._seal.changes - changes, max(self._seal.changes, changes)
+        if missing > 0 and not self.unwritable:
+            text = f"{self._path} has lost its last {missing} changes: what runs wrote then is forgotten"
+            with self.writing() as connection:
+                connection.execute("INSERT INTO mishap (body) VALUES (?)", (text,))
 
     def _opened(self, mishap: str) -> sqlite3.Connection:
         try:
-            return database.opened(self._path, mishap)
+            if os.path.lexists(self._path):
+                database.refuse_what_is_no_file(self._path)
+            else:
+                self._seal.begin()
+            whole = self._seal.whole
+            if whole is False:
+                raise CorruptError(BROKEN)
+            if whole is None:
+                self._seal.open()
+            return database.opened(self._path, mishap, check=not whole)
+        except StorageError as error:
+            reason: UsageError = error
         except (sqlite3.Error, ValueError) as error:
             reason = database.understood(self._path, error)
         except OSError as error:
@@ -124,10 +152,14 @@ class Store:
         if self.unwritable:
             raise StorageError(self.unwritable)
         try:
+            self._seal.open()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                changes = self._seal.changes + 1
+                self._connection.execute("INSERT OR REPLACE INTO head VALUES ('', '', ?)", (changes,))
                 self._connection.execute("COMMIT")
+                self._seal.count(changes)
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")

@@ -138,7 +138,7 @@ def _kind(address: Address) -> tuple[Scope, int, int]:
     """
     value, version = int(address), address.version
     scope = scope_of(address)
-    if version == 4 and value >> 9 == 0xE00000 >> 1:  # 224.0.0.0/23
+    if version == 4 and (value >> 9 == 0xE00000 >> 1 or value >> 24 == 0xFF):  # 224.0.0.0/23, masks of networks
         return scope, 32, value
     if version == 6 and value >> 120 == 0xFF:
         return (scope, 128, value) if value & (1 << 112) - 1 < 1 << 16 else (scope, 16, value >> 112 << 112)

@@ -6,24 +6,20 @@ about one says nothing of the others.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import os
-import stat
+import secrets
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from airgap_check.errors import UsageError
-from airgap_check.input import open_regular
+from airgap_check.release import keyfile
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-_SIZE = 32
-_LIMIT = 1 << 12  # bytes; the longest honest file is 32 bytes in hexadecimal digits and a line's end
-_HOW = "openssl rand -hex 32 > {path} && chmod 600 {path}"
+_HOW = "this makes one: airgap-check keygen --pseudonyms {path}"
 
 
 class Key:
@@ -50,39 +46,28 @@ class Key:
 
     @cached_property
     def _fingerprints(self) -> bytes:
-        return self.draw("fingerprints", _SIZE)
+        return self.draw("fingerprints", keyfile.SIZE)
+
+    def digest(self, text: str) -> str:
+        """Return a digest that is as stable as the one given, and confirms no guess of what that was made of."""
+        return hmac.new(self._fingerprints, text.encode("utf-8", "surrogatepass"), sha256).hexdigest()
 
     def fingerprint(self, text: str) -> str:
-        """Return a fingerprint that is as stable as the one given, and confirms no guess of what it was made of."""
-        return hmac.new(self._fingerprints, text.encode("utf-8", "surrogatepass"), sha256).hexdigest()[:32]
+        """Return such a digest as short as fingerprints of findings are."""
+        return self.digest(text)[:32]
 
 
 def load(path: str) -> Key:
     """Read a key: 32 bytes, raw, in hexadecimal digits or in base64. Raises `UsageError`, also where others may."""
-    try:
-        with open(path, "rb", opener=open_regular) as file:
-            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise UsageError(f"{path}: others can use this key of pseudonyms; chmod 600 {path}")
-            content = file.read(_LIMIT)
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: there is no such key; this makes one: {_HOW.format(path=path)}") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    secret = _secret(content)
-    if secret is None:
-        raise UsageError(f"{path}: not a key of 32 bytes; this makes one: {_HOW.format(path=path)}")
+    if not os.path.lexists(path):
+        raise UsageError(f"{path}: there is no such key; {_HOW.format(path=path)}")
+    secret = keyfile.raw(keyfile.read_private(path))
+    # 32 letters as they are were thought of by somebody, and who guesses them can try each on the key's id.
+    if secret is None or (secret.isascii() and secret.decode().rstrip().isprintable()):
+        raise UsageError(f"{path}: not a key of 32 bytes; {_HOW.format(path=path)}")
     return Key(secret)
 
 
-def _secret(content: bytes) -> bytes | None:
-    if len(content) == _SIZE:
-        return content
-    text = content.strip()
-    for decode in (bytes.fromhex, lambda written: base64.b64decode(written, validate=True)):
-        try:
-            decoded = decode(text.decode("ascii"))
-        except (ValueError, binascii.Error):
-            continue
-        if len(decoded) == _SIZE:
-            return decoded
-    return None
+def generate() -> bytes:
+    """Make a key, and return the content of its file."""
+    return secrets.token_hex(keyfile.SIZE).encode() + b"\n"

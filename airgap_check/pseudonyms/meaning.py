@@ -22,7 +22,8 @@ Meaning = Literal[
     "name",         # what something on the host is called, by whoever made it
     "label",        # what the owner calls something, in his words
     "argument",     # a word of our own command line
-    "digest",       # of bytes that whoever has them may compare
+    "digest",       # of bytes that come from elsewhere: whoever has them may compare
+    "guessable",    # a digest of what the owner wrote, which may be little enough to be tried out
     "fingerprint",  # of a finding: a digest of what is hidden
     "acceptance",   # why a finding does not fail: a waiver in its owner's words, or a baseline in ours
 ]  # fmt: skip
@@ -34,7 +35,7 @@ _FOREIGN: Final = """
     Reference.path Reference.pointer Reference.text Check.path Check.pointer Package.version Package.path
     Image.reference Image.path Opening.network Opening.ports Opening.path Subject.kernel ReportSubject.kernel
     PolicyReference.path ReportedPolicy.path ReportedBaseline.path Tool.name Tool.version PolicyNetworkView.network
-    .network
+    .network Opening.peer
 """
 _HOST: Final = """
     Endpoint.name Question.name Question.asked Request.name Resolver.search Answer.name Answer.chain Subject.hostname
@@ -49,16 +50,20 @@ _LABEL: Final = """
     ReportSubject.boot_id ReportedEntry.name ReportedPolicy.approved .name .reason .owner
 """
 _DIGEST: Final = """
-    Runtime.digest Artifact.sha256 Package.sha256 Package.file_sha256 Image.id Image.digest Tool.sha256
-    PolicyReference.sha256 Inspection.filtered_by Report.rules_sha256 ReportedPolicy.sha256 ReportedBaseline.sha256
+    Runtime.digest Package.sha256 Package.file_sha256 Image.id Image.digest Tool.sha256
+"""
+_GUESSABLE: Final = """
+    Artifact.sha256 PolicyReference.sha256 Inspection.filtered_by Report.rules_sha256 ReportedPolicy.sha256
+    ReportedBaseline.sha256
 """
 _TABLES: tuple[tuple[Meaning, str], ...] = (
     ("foreign", _FOREIGN), ("host", _HOST), ("name", _NAME), ("label", _LABEL), ("digest", _DIGEST),
+    ("guessable", _GUESSABLE),
     ("argument", "Run.argv"), ("fingerprint", "Finding.fingerprint Known.fingerprint"),
     ("acceptance", "Finding.waived_by"),
 )  # fmt: skip
 _MEANINGS: dict[str, Meaning] = {field: meaning for meaning, fields in _TABLES for field in fields.split()}
-NAMING: frozenset[Meaning] = frozenset({"name", "label", "host"})
+NAMING: frozenset[Meaning] = frozenset({"name", "label", "host", "foreign"})
 # The parts of a record, where it has become a plain mapping.
 PARTS = {
     "process": "Process", "workload": "Workload", "local": "Endpoint", "remote": "Endpoint", "server": "Endpoint",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from airgap_check.finding import Limitation, Report
+from airgap_check.finding import Finding, Limitation, Report
 from airgap_check.pseudonyms.text import Masking
 from airgap_check.pseudonyms.walk import Walk, names
 
@@ -36,7 +36,8 @@ def pseudonymize(report: Report, key: Key) -> Report:
 
 def pseudonymize_inspection(inspection: Inspection, key: Key) -> Inspection:
     """Return what was seen, with pseudonyms; addresses keep their scopes, so that it can be judged again by those."""
-    return _hide(inspection, key)
+    hidden = _hide(inspection, key)
+    return replace(hidden, relaxed=(*hidden.relaxed, f"pseudonyms (key {key.id})"))
 
 
 def _hide(whole: _S, key: Key) -> _S:
@@ -44,6 +45,20 @@ def _hide(whole: _S, key: Key) -> _S:
     with _undisturbed():
         _meet(whole, masking)
         return Walk(_hiding(masking)).structure(whole)
+
+
+class Lines:
+    """Hides lines of ours that are told one by one, before there is a report."""
+
+    def __init__(self, key: Key) -> None:
+        """Take the key."""
+        self._masking = Masking(key)
+
+    def hide(self, line: str, about: Finding | None = None) -> str:
+        """Hide a line; the names in the finding that it is about are names from then on."""
+        if about is not None:
+            _meet(about, self._masking)
+        return self._masking.text(line)
 
 
 @contextmanager
@@ -61,7 +76,7 @@ def _undisturbed() -> Iterator[None]:
 def _meet(whole: msgspec.Struct, masking: Masking) -> None:
     """Go through everything once, to know the names before the texts that speak of them."""
     for what, text in names(whole):
-        (masking.meet_host if what == "host" else masking.meet)(text)
+        (masking.meet_host if what == "host" else masking.meet_foreign if what == "foreign" else masking.meet)(text)
 
 
 def _hiding(masking: Masking) -> Hiding:
@@ -73,6 +88,7 @@ def _hiding(masking: Masking) -> Hiding:
         "label": masking.label,
         "argument": lambda text: masking.text(text) if text.startswith("-") else masking.foreign(text),
         "digest": lambda text: text if not text or _DIGEST.fullmatch(text) else masking.label(text),
+        "guessable": masking.guessable,
         "fingerprint": masking.key.fingerprint,
         "acceptance": lambda text: _acceptance(masking, text),
     }

@@ -15,7 +15,7 @@ from airgap_check.pseudonyms.token import TOKEN, unseal
 if TYPE_CHECKING:
     from airgap_check.pseudonyms.key import Key
 
-_KEY = re.compile(r"are pseudonyms; the key's holder can reveal them \(key ([0-9a-f]{8})\)")
+_KEY = re.compile(r"pseudonyms(?:; the key's holder can reveal them)? \(key ([0-9a-f]{8})\)")
 _ADDRESS = re.compile(
     r"(?<![\w.:-])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]{0,4}:[0-9a-fA-F:.]*[0-9a-fA-F:])(?:/\d{1,3})?(?![\w-]|\.\w)",
     re.ASCII,

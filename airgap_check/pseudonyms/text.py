@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airgap_check.pseudonyms.key import Key
 
 _RUN = re.compile(r"[^\W_]+")
+_COUNT = re.compile(r"[0-9]{1,7}")  # of packets, or a process
 
 
 class Masking:
@@ -34,11 +35,16 @@ class Masking:
         self._shapes: dict[str, set[tuple[int, int]]] = {}
 
     def _is_ours(self, piece: str) -> bool:
-        return piece in self._ours.pieces or piece.lower() in self._ours.words
+        return piece in self._ours.pieces or piece.lower() in self._ours.words or bool(_COUNT.fullmatch(piece))
 
     def meet(self, name: str) -> None:
         """Remember what something is called, where a text of ours would show it because it is made of words of ours."""
         self._remember(name, self.label(name))
+
+    def meet_foreign(self, text: str) -> None:
+        """Remember what a host wrote, where it is made of words of ours."""
+        if not text[:1].isdigit():  # an address or a number is hidden wherever it stands
+            self._remember(text, self.foreign(text))
 
     def meet_host(self, name: str) -> None:
         """Remember a host's name of a single label, which looks like any word."""
@@ -65,6 +71,10 @@ class Masking:
     def foreign(self, text: str) -> str:
         """Hide what a host wrote: a command line, a path, a URL, a reference; only what is standard stays."""
         return self._met.get(text) or self._foreign.text(text)
+
+    def guessable(self, digest: str) -> str:
+        """Hide a digest of what the owner wrote; that of the shipped rules is everybody's."""
+        return digest if digest in {"", self._ours.rules} else self.key.digest(digest)
 
     def text(self, text: str) -> str:
         """Hide what a text of ours says of a host."""

@@ -15,11 +15,14 @@ from importlib.machinery import SourceFileLoader
 from types import CodeType
 from typing import TYPE_CHECKING, NamedTuple
 
+from airgap_check import rulebook
 from airgap_check.domain import is_special
 from airgap_check.pseudonyms.standard import ENDINGS, TOP_LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from airgap_check.rule import RuleSet
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _WORD = re.compile(r"[^\W_]+")
@@ -29,18 +32,20 @@ _EXAMPLES = frozenset({"example.com", "example.net", "example.org"})
 
 
 class Vocabulary(NamedTuple):
-    """Whole texts of ours, the pieces and words of them, and the names of public services."""
+    """Whole texts of ours, the pieces and words of them, the names of public services, the digest of our rules."""
 
     texts: frozenset[str]
     pieces: frozenset[str]
     words: frozenset[str]
     names: frozenset[str]
+    rules: str
 
 
 @cache
 def load() -> Vocabulary:
     """Read what this program and its shipped rules say."""
-    texts = {*_literals(), *_rules(), *_settings(), *(os.strerror(number) for number in errno.errorcode)}
+    rules = rulebook.load()
+    texts = {*_literals(), *_said_by(rules), *_settings(), *(os.strerror(number) for number in errno.errorcode)}
     pieces: set[str] = set()
     words: set[str] = set()
     names: set[str] = set()
@@ -58,7 +63,7 @@ def load() -> Vocabulary:
                 pieces.add(piece)
                 words.update(word.lower() for word in _WORD.findall(piece) if not word.isdigit())
     sentences = frozenset(text for text in texts if " " in text)
-    return Vocabulary(sentences, frozenset(pieces), frozenset(words), frozenset(names))
+    return Vocabulary(sentences, frozenset(pieces), frozenset(words), frozenset(names), rules.sha256)
 
 
 def _literals() -> Iterator[str]:
@@ -91,10 +96,8 @@ def _strings(code: CodeType) -> Iterator[str]:
             yield from _strings(constant)
 
 
-def _rules() -> Iterator[str]:
-    from airgap_check import rulebook
-
-    for rule in rulebook.load().rules:
+def _said_by(rules: RuleSet) -> Iterator[str]:
+    for rule in rules.rules:
         file = rule.file
         yield from (rule.id, file.title, file.message, file.rationale.strip(), file.remediation.strip())
         for framework, controls in file.controls.items():

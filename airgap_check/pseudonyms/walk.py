@@ -50,6 +50,7 @@ class Walk:
 
     def __init__(self, hiding: Hiding) -> None:
         """Take who hides what."""
+        self._hide = hiding
         self._hiding = {what: _Memory(hide) for what, hide in hiding.items()}
         self._text = self._hiding["text"]
         self._leaves: dict[tuple[str, str], _Leaf] = _Memory(self._leaf)
@@ -87,12 +88,12 @@ class Walk:
     def _finding(self, finding: Finding) -> Finding:
         structure = RECORDS.get(finding.record.get("kind", ""), "")
         return Finding(
-            subject=self._text[finding.subject],
-            message=self._text[finding.message],
+            subject=self._hide["text"](finding.subject),  # nearly every finding has its own: not worth remembering
+            message=self._hide["text"](finding.message),
             because=tuple(self._reason(reason, structure) for reason in finding.because),
             record=self._mapping(finding.record, structure),
             count=finding.count,
-            fingerprint=self._hiding["fingerprint"][finding.fingerprint],
+            fingerprint=self._hide["fingerprint"](finding.fingerprint),
             waived_by=finding.waived_by and self._hiding["acceptance"][finding.waived_by],
         )
 

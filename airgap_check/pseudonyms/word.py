@@ -30,12 +30,19 @@ _TIME = re.compile(
     r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d))?|\d\d:\d\d:\d\d", re.ASCII
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-# Seven digits are too few for an address that is written as one number (1.0.0.0 is 16777216).
-_NUMBER = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,6})?(?:[smhd%]|ms|us|KiB|MiB|GiB|kB|MB|GB|k|K|M|G|x)?")
+# Five digits are a port or a process; more may be an account's number, or an address (1.0.0.0 is 16777216).
+_NUMBER = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,6})?(?:[smhd%]|ms|us|KiB|MiB|GiB|kB|MB|GB|k|K|M|G|x)?")
 # Four numbers with dots may be an address in octal digits, whatever else they could be.
 _VERSION = re.compile(r"v?[0-9]{1,7}(?:\.[0-9]{1,7}){1,2}(?:[-+~][A-Za-z0-9.]+)*")
 _RELEASE = re.compile(r"(?:alpha|beta|rc|pre|dev|next|canary|alpine|debian|deb|ubuntu|el|fc|r)[0-9]{0,4}")
 _PARTS = re.compile(r"[-_+~.]")
+# Other ways to write an address (inet_aton(3): 10.5047044 is 10.77.3.4), and beginnings of a site's own networks.
+_SHORT = re.compile(
+    r"v?(?:(?:10\.\d+|192\.168|172\.(?:1[6-9]|2\d|3[01])|169\.254|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))[.-]\d.*"
+    r"|192\.168|172\.(?:1[6-9]|2\d|3[01])|169\.254"
+    r"|\d{1,3}\.(?:\d{5,}|\d{1,3}\.\d{4,})|\d{2,3}\.\d{1,3}\.(?:2(?:5[6-9]|[6-9]\d)|[3-9]\d\d))",
+    re.ASCII,
+)
 _FOUR = re.compile(r"(?<!\d)\d{1,3}(?:([-_.+~])\d{1,3})(?:\1\d{1,3}){2}(?!\d)")
 
 
@@ -69,7 +76,7 @@ class Words:
 
     def _core(self, core: str) -> str:
         """Hide a piece without the marks around it."""
-        if not core or self._stays(core) or _DIGEST.fullmatch(core):
+        if not core or self._stays(core):
             return core
         if (address := self._address(core)) is not None:
             return address
@@ -82,7 +89,8 @@ class Words:
             return self._path(core)
         if "@" in core:
             login, _, rest = core.rpartition("@")
-            return f"{self.component(login)}@{self.hide(rest)}"
+            # A digest that pins an image; any other may be of what the owner wrote, and confirm who guesses that.
+            return f"{self.component(login)}@{rest if _DIGEST.fullmatch(rest) else self.hide(rest)}"
         if ":" in core:
             return ":".join(self.hide(part) if part else "" for part in core.split(":"))
         return self._word(core)
@@ -90,7 +98,9 @@ class Words:
     def _path(self, path: str) -> str:
         """Hide the parts of a path; what stands before the first slash may be a host, as in the name of an image."""
         first, *rest = path.split("/")
-        if all(self._stays(part) for part in (first, *rest)):
+        # A path may be the host's in any of its parts; words of ours with a stroke between them are ours.
+        stays = self._stays if first and first[0] not in "~." else _is_standard
+        if all(not part or stays(part) for part in (first, *rest)):
             return path
         return "/".join([self.hide(first) if first else "", *(self.component(part) for part in rest)])
 
@@ -138,6 +148,8 @@ class Words:
         return f"{begin}-{end}" if begin and end else None
 
     def _word(self, word: str) -> str:
+        if _SHORT.fullmatch(word):
+            return self.seal(word)
         if _FOUR.search(word):
             return self._names.hide(word) if "." in word else self.seal(word)
         if _VERSION.fullmatch(word) and self._all_known(word):
@@ -157,7 +169,7 @@ class Words:
 
 def _is_standard(piece: str) -> bool:
     """Tell whether a piece is found on any host, or is no word at all: a number, a time."""
-    return piece in WORDS or bool(_NUMBER.fullmatch(piece) or _TIME.fullmatch(piece))
+    return piece in WORDS or bool((_NUMBER.fullmatch(piece) and not _SHORT.fullmatch(piece)) or _TIME.fullmatch(piece))
 
 
 def _split(piece: str, rest: str) -> tuple[str, str]:

@@ -7,14 +7,12 @@ bytes, also as hexadecimal digits or base64.
 from __future__ import annotations
 
 import base64
-import binascii
-import os
-import stat
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from airgap_check.errors import UsageError
-from airgap_check.input import open_regular, read_bytes
+from airgap_check.input import read_bytes
+from airgap_check.release import keyfile
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     PublicKey = Ed25519PublicKey
 
 _KEY_LIMIT = 1 << 16
-_SIZE = 32
 
 
 def private_key(path: str) -> Ed25519PrivateKey:
@@ -31,8 +28,8 @@ def private_key(path: str) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    content = _private_bytes(path)
-    raw = _raw(content)
+    content = keyfile.read_private(path)
+    raw = keyfile.raw(content)
     if raw is not None:
         return Ed25519PrivateKey.from_private_bytes(raw)
     try:
@@ -46,17 +43,6 @@ def private_key(path: str) -> Ed25519PrivateKey:
     return key
 
 
-def _private_bytes(path: str) -> bytes:
-    try:
-        with open(path, "rb", opener=open_regular) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise UsageError(f"{path}: others can use this private key; chmod 600 {path}")
-            return file.read(_KEY_LIMIT)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-
-
 def public_key(path: str) -> Ed25519PublicKey:
     """Read the key to verify with; of a private key the public half is taken. Raises `UsageError`."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -65,7 +51,7 @@ def public_key(path: str) -> Ed25519PublicKey:
     content = read_bytes(path, _KEY_LIMIT)
     if b"PRIVATE KEY" in content:
         return private_key(path).public_key()
-    raw = _raw(content)
+    raw = keyfile.raw(content)
     try:
         key = load_pem_public_key(content) if raw is None else Ed25519PublicKey.from_public_bytes(raw)
     except (ValueError, _unsupported()) as error:
@@ -97,23 +83,6 @@ def _unsupported() -> type[Exception]:
     from cryptography.exceptions import UnsupportedAlgorithm
 
     return UnsupportedAlgorithm
-
-
-def _raw(content: bytes) -> bytes | None:
-    """Return the 32 bytes of a key that is not PEM; None for anything else."""
-    if len(content) == _SIZE:
-        return content
-    text = content.strip()
-    if b"-----" in text:
-        return None
-    for decode in (bytes.fromhex, lambda written: base64.b64decode(written, validate=True)):
-        try:
-            decoded = decode(text.decode("ascii"))
-        except (ValueError, binascii.Error):
-            continue
-        if len(decoded) == _SIZE:
-            return decoded
-    return None
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:

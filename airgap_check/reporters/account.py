@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check.reporters import wording
+from airgap_check.reporters import proof, unobserved, wording
 from airgap_check.reporters.policy_line import for_finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airgap_check.finding import Finding, Report, RuleResult, Severity, Verdict
-    from airgap_check.inspection import Trial
+    from airgap_check.reporters.proof import Sight
 
 _FEW = 10  # findings of a rule, or vanished ones, without -v
 
@@ -161,32 +161,26 @@ def _coverage(report: Report) -> Iterator[Statement]:
             for blind in item.blind
         ]
     yield Grid(tuple(rows))
-    for gap in wording.gaps(report):
-        yield Labelled("unobserved", gap, 2)
+    for absence in unobserved.absences(report):
+        yield Labelled("unobserved", str(absence), 2)
 
 
 def _self_test(report: Report, *, verbose: bool) -> Iterator[Statement]:
     """Show which of our own failing attempts each observer saw: what it could not see there, it cannot see anywhere."""
     yield Heading("Proof of sight: attempts of our own, and who saw them")
-    observers = list(dict.fromkeys(trial.observer for trial in report.self_test))
+    observers = proof.observers(report.self_test)
     rows = [Row((("", ""), *((name, "dim") for name in observers)), None)]
-    for mode in dict.fromkeys(trial.mode for trial in report.self_test):
-        trials = {trial.observer: trial for trial in report.self_test if trial.mode == mode}
-        cells = [_trial(trials.get(name), verbose=verbose) for name in observers]
-        spoken = "; ".join(f"{name} {cell[0]}" for name, cell in zip(observers, cells, strict=True) if name in trials)
+    for mode, sights in proof.rows(report.self_test):
+        cells = [_sight(sight, verbose=verbose) for sight in sights]
+        told = zip(observers, sights, cells, strict=True)
+        spoken = "; ".join(f"{name} {cell[0]}" for name, sight, cell in told if sight is not proof.NOTHING)
         rows.append(Row(((mode, ""), *cells), (mode, spoken)))
     yield Grid(tuple(rows))
 
 
-def _trial(trial: Trial | None, *, verbose: bool) -> tuple[str, str]:
-    if trial is None:
-        return "-", "dim"
-    if trial.seen == "yes" and trial.process in {"right", "not promised"}:
-        return "seen" if trial.process == "not promised" else "seen, right process", "complete"
-    word = {"yes": f"seen, process {trial.process}", "no": "NOT SEEN", "skipped": "skipped"}[trial.seen]
-    told = trial.note != word.lower() and (verbose or trial.seen != "skipped")
-    tone = "unavailable" if trial.seen == "no" else "partial"
-    return word + (f": {trial.note}" if trial.note and told else ""), tone
+def _sight(sight: Sight, *, verbose: bool) -> tuple[str, str]:
+    why = verbose or sight.words != "skipped"
+    return sight.text if why else sight.words, sight.status or "dim"
 
 
 def _terms(report: Report, *, verbose: bool) -> Iterator[Statement]:

@@ -80,9 +80,6 @@ def _finding(finding: Finding) -> dict[str, object]:
         "deviceDirection": _DIRECTIONS.get(flat.direction or ""),
         "proto": flat.protocol,
         **_ends(flat),
-        "sproc": flat.process,
-        "spid": flat.pid,
-        "suser": flat.user,
         "filePath": flat.path,
         "start": _instant(flat.first),
         "end": _instant(flat.last),
@@ -90,12 +87,16 @@ def _finding(finding: Finding) -> dict[str, object]:
 
 
 def _ends(flat: Facets) -> dict[str, object]:
-    """Say who is source and who destination: of what comes in, the other end is the source."""
+    """Say who is source and who destination, with the process on our side: of what comes in it is the destination."""
     here = (flat.local_address, flat.local_port)
     there = (flat.remote_address, flat.remote_port)
     inbound = flat.direction == "inbound"
     source, destination = (there, here) if inbound else (here, there)
+    ours = "d" if inbound else "s"
     return {
+        f"{ours}proc": flat.process,
+        f"{ours}pid": flat.pid,
+        f"{ours}user": flat.user,
         **_address("src", "c6a2", source[0]),
         "spt": source[1],
         "shost": flat.remote_name if inbound else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,14 @@ from airgap_check.reporters.account import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airgap_check.finding import Report
 
 DEFAULT_WIDTH = 120
 _NARROWEST = 20  # columns; fewer, and every word would be a column of letters
+_HANG = 2  # columns by which the rest of a line to be typed stands further in, where it does not fit
+_FILL = re.compile(r"(?: |\x1b\[[0-9;]*m)+$")  # blanks up to the edge, and the colours between them
 _VERDICTS = {"compliant": "bold green", "not_compliant": "bold red", "inconclusive": "bold yellow"}
 _COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "cyan"}
 _TONES = {"complete": "green", "partial": "yellow", "unavailable": "red", "plain": "default", "dim": "dim", "": ""}
@@ -59,7 +64,11 @@ def render(
     )
     for statement in statements:
         _draw(console, statement)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    return "".join(f"{_FILL.sub(_unfilled, line)}\n" for line in text.getvalue().splitlines())
+
+
+def _unfilled(fill: re.Match[str]) -> str:
+    return fill[0].replace(" ", "")
 
 
 def _draw(console: Console, statement: Statement) -> None:
@@ -79,9 +88,11 @@ def _draw(console: Console, statement: Statement) -> None:
         case Labelled(label, text, indent):
             _beside(console, (_label(label), Text(printable(text))), indent)
         case Advice(label, text, indent):
-            _beside(console, (_label(label), Text("\n".join(map(printable, text.splitlines())))), indent)
+            room = max(console.width, _NARROWEST) - indent - len(label) - 2
+            lines = [part for line in text.splitlines() for part in _hanging(console, printable(line), room)]
+            _beside(console, (_label(label), Text("\n".join(lines))), indent)
         case Grid(rows):
-            table = Table.grid(padding=(0, 2))
+            table = _grid(2, max(len(row.cells) for row in rows))
             for row in rows:
                 table.add_row(*(Text(printable(text), _TONES[tone]) for text, tone in row.cells))
             console.print(Padding(table, (0, 0, 0, 2)))
@@ -91,8 +102,27 @@ def _label(word: str) -> Text:
     return Text(f"{word}:", "dim", no_wrap=True)
 
 
+def _hanging(console: Console, line: str, room: int) -> Iterator[str]:
+    """Break a line that is to be typed, which begins with blanks, so that one sees where the next one begins."""
+    words = line.lstrip(" ")
+    lead = len(line) - len(words)
+    if not lead:
+        yield line
+        return
+    for index, part in enumerate(Text(words).wrap(console, max(room - lead - _HANG, 1), overflow="fold")):
+        yield " " * (lead + _HANG * bool(index)) + part.plain.rstrip()
+
+
+def _grid(gap: int, columns: int) -> Table:
+    """Make a table without lines; a word that is too long goes on below, for what is cut off could be what matters."""
+    table = Table.grid(padding=(0, gap))
+    for _ in range(columns):
+        table.add_column(overflow="fold")
+    return table
+
+
 def _beside(console: Console, cells: tuple[Text, ...], indent: int, gap: int = 1) -> None:
     """Print texts side by side, each a paragraph whose later lines hang."""
-    table = Table.grid(padding=(0, gap))
+    table = _grid(gap, len(cells))
     table.add_row(*cells)
     console.print(Padding(table, (0, 0, 0, indent)))

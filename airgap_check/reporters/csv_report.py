@@ -27,6 +27,7 @@ COLUMNS = (
     "waived_by", "controls", "remediation", "host", "finished", "policy_sha256",
 )  # fmt: skip
 _HARMLESS = re.compile(r"[\w.:/>()\[\]][^;]*", re.ASCII | re.DOTALL)  # sooner than to look for a formula
+_LONGEST = 32_000  # characters of a cell; Excel takes 32,767 and makes another row of the rest
 _FORMULA = re.compile(r"(\A\s*|;\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
@@ -98,4 +99,6 @@ def _cell(value: object) -> object:
         text = printable(value)
     else:
         return value
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]} ..."
     return text if _HARMLESS.fullmatch(text) else _FORMULA.sub(r"\1'", text)

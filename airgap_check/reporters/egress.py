@@ -17,22 +17,35 @@ if TYPE_CHECKING:
     from airgap_check.finding import JudgedConnection, Report
 
 WORST_FIRST: tuple[Allowed, ...] = ("no", "unknown", "yes")
+_LOOKERS = frozenset({"sockets", "attempts", "sockdiag", "traffic", "capture"})  # the collectors of connections
 
 
 class Flow(NamedTuple):
-    """Connections that share who, where and what is said of them; ``first`` and ``last`` where somebody watched."""
+    """Connections that share who, where and what is said of them.
+
+    ``public`` is where somebody else's network begins; ``times`` are the first and the last moment of each that was
+    watched, in order.
+    """
 
     who: str
     where: str
     allowed: Allowed
     by: str
     connections: int
-    first: datetime | None
-    last: datetime | None
+    public: bool
+    times: tuple[tuple[datetime, datetime], ...]
+
+
+def is_covered(report: Report) -> bool:
+    """Tell whether anybody looked for connections at all, be it in part."""
+    return any(item.collector in _LOOKERS and item.status != "unavailable" for item in report.coverage)
 
 
 def flows(report: Report) -> list[Flow]:
-    """Return what left, or tried to, worst and most frequent first; callers of this host are not among it."""
+    """Return what left, or tried to; callers of this host are not among it.
+
+    What is refused comes first, and of that what is public: it must not hide behind a thousand internal addresses.
+    """
     groups: dict[tuple[str, str, Allowed, str], list[Connection]] = {}
     for judged in report.connections:
         record = judged.record
@@ -43,12 +56,21 @@ def flows(report: Report) -> list[Flow]:
         Flow(
             *key,
             connections=sum(one.count for one in records),
-            first=min((one.first for one in records if one.first), default=None),
-            last=max((one.last or one.first for one in records if one.first), default=None),
+            public=any(one.remote.scope in {"public", "metadata"} for one in records),
+            times=tuple(sorted((one.first, one.last or one.first) for one in records if one.first)),
         )
         for key, records in groups.items()
     ]
-    return sorted(united, key=lambda flow: (WORST_FIRST.index(flow.allowed), -flow.connections, flow.who, flow.where))
+    return sorted(united, key=_urgency)
+
+
+def _urgency(flow: Flow) -> tuple[int, bool, int, str, str]:
+    return WORST_FIRST.index(flow.allowed), not flow.public, -flow.connections, flow.who, flow.where
+
+
+def reason(flow: Flow) -> str:
+    """Name the entry that allows it, or say why none does."""
+    return flow.by or ("public address" if flow.public else "")
 
 
 def totals(flows: Iterable[Flow]) -> dict[Allowed, int]:
@@ -63,6 +85,13 @@ def inbound(report: Report) -> int:
     """Count the connections that others made to this host."""
     records = (judged.record for judged in report.connections)
     return sum(one.count for one in records if isinstance(one, Connection) and one.direction == "inbound")
+
+
+def nothing(report: Report) -> str:
+    """Say what it means that there are no flows: that nothing was seen is worth something only if somebody looked."""
+    if not is_covered(report):
+        return "Nobody looked for connections in this run."
+    return "Nothing left this host, or tried to, as far as it was seen."
 
 
 def rest(flows: Sequence[Flow]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airgap_check.finding import SEVERITIES
 from airgap_check.redact import printable
-from airgap_check.reporters import egress, sign_off, wording
+from airgap_check.reporters import egress, proof, sign_off, unobserved, wording
 from airgap_check.reporters.html import dossier, egress_map, timeline
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_FLOWS = 300  # rows of the egress table
 _MOST_VANISHED = 1_000
+_ON_PAPER = 25  # rows of a table without an end
 _SHORT = 46  # characters of a name in a drawing
 
 
@@ -34,7 +35,7 @@ def render(report: Report) -> str:
     from markupsafe import Markup
 
     style, script = _own("style.css"), _own("script.js")
-    flows = egress.flows(report)
+    flows, others = egress.flows(report), dossier.without_findings(report)
     page: str = _template().render(
         report=report,
         # Ours, with nothing from the host in them: the only texts that are not escaped.
@@ -44,11 +45,17 @@ def render(report: Report) -> str:
         script_hash=_digest(script),
         verdict=wording.VERDICTS[report.verdict].lower(),
         claim=wording.claim(report),
+        kind=wording.kind(report),
+        reasons=list(_reasons(report)),
+        length=wording.span(report.started, report.finished),
+        approval=wording.approval(report),
         origin=wording.origin(report),
         figures=list(_figures(report, flows)),
-        gaps=list(wording.gaps(report)),
+        absences=list(map(str, unobserved.absences(report))),
         flows=flows,
         egress_note=_egress_note(report),
+        no_egress=egress.nothing(report),
+        on_paper=_ON_PAPER,
         most_flows=_MOST_FLOWS,
         totals=egress.totals(flows),
         rest=egress.rest,
@@ -61,14 +68,16 @@ def render(report: Report) -> str:
         time_width=timeline.WIDTH,
         time_begin=timeline.BEGIN,
         dossiers=dossier.dossiers(report),
-        others=dossier.without_findings(report),
+        others=[result for result in others if result.outcome != "not_applicable"],
+        moot=dossier.by_reason(result for result in others if result.outcome == "not_applicable"),
         outcomes=wording.OUTCOMES,
         severities=SEVERITIES,
         findings_note=_findings_note(report),
         vanished=report.baseline.vanished if report.baseline else (),
         most_vanished=_MOST_VANISHED,
         baseline=wording.known_again(report),
-        trials=report.self_test,
+        observers=proof.observers(report.self_test),
+        proof=proof.rows(report.self_test),
         sign_off=list(sign_off.items(report)),
         statement=sign_off.STATEMENT,
         lines_to_fill=sign_off.LINES,
@@ -94,7 +103,9 @@ def _template() -> Template:
         "seen": _seen,
         "advice": _advice,
         "lines": _lines,
+        "sentence": _sentence,
         "prose": _prose,
+        "reason": egress.reason,
         "list_of_lines": _list_of_lines,
     }
     return environment.get_template("page.jinja")
@@ -162,6 +173,10 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHORT else f"{text[: _SHORT - 16]}…{text[-15:]}"
 
 
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] if text else "No reason is given"
+
+
 def _seen(item: Coverage) -> str:
     counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in item.counts.items() if count)
     return "; ".join(part for part in (item.reason, item.scope, counts) if part)
@@ -178,18 +193,28 @@ def _figures(report: Report, flows: Sequence[Flow]) -> Iterator[tuple[str, list[
     found = [(severities[name], name) for name in reversed(SEVERITIES) if severities[name]]
     yield "Findings", _numbers([*found, (accepted, "accepted")] if accepted else found)
     outcomes = Counter(result.outcome for result in report.results)
-    yield "Rules", _numbers([(outcomes[name], word) for name, word in wording.OUTCOMES.items() if outcomes[name]])
+    words = {**wording.OUTCOMES, "not_applicable": "not applicable"}
+    yield "Rules", _numbers([(outcomes[name], word) for name, word in words.items() if outcomes[name]])
     status = Counter(item.status for item in report.coverage)
     yield (
         "Evidence",
         _numbers([(status[name], name) for name in ("complete", "partial", "unavailable") if status[name]]),
     )
-    totals = egress.totals(flows)
-    yield "Outbound connections", _numbers([(number, wording.ALLOWED[name]) for name, number in totals.items()])
+    if egress.is_covered(report):
+        totals = egress.totals(flows)
+        yield "Outbound connections", _numbers([(number, wording.ALLOWED[name]) for name, number in totals.items()])
 
 
 def _numbers(pairs: Sequence[tuple[int, str]]) -> list[tuple[str, str]]:
     return [(f"{number:,}", word) for number, word in pairs]
+
+
+def _reasons(report: Report) -> Iterator[tuple[str, str, str]]:
+    """Yield the reasons of the verdict; of one that is a rule's findings, the rule and its title come first."""
+    titles = {result.rule: result.title for result in report.results if result.findings}
+    for reason in report.reasons:
+        rule = reason.partition(" ")[0]
+        yield (rule, titles[rule], reason) if rule in titles else ("", "", reason)
 
 
 def _egress_note(report: Report) -> str:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from airgap_check.redact import printable
-from airgap_check.reporters import egress, sign_off, wording
+from airgap_check.reporters import egress, proof, sign_off, unobserved, wording
 from airgap_check.reporters.html.dossier import dossiers, without_findings
 from airgap_check.reporters.policy_line import for_finding
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airgap_check.finding import Finding, Report
     from airgap_check.reporters.html.dossier import Dossier
+    from airgap_check.reporters.proof import Sight
 
 _EACH = 25  # findings of a rule
 _MOST_FLOWS = 40
@@ -80,6 +81,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"**{wording.VERDICTS[report.verdict]}** ({prose(wording.claim(report))}), {wording.moment(report.started)}"
     yield ""
     yield from (f"- {prose(reason)}" for reason in report.reasons)
+    yield from (f"- relaxed by {prose(text)}" for text in report.relaxed_by)
     yield from _coverage(report)
     yield from _egress(report)
     found = dossiers(report)
@@ -98,22 +100,26 @@ def _coverage(report: Report) -> Iterator[str]:
     yield from ("| Evidence | Status | Seen | Lost |", "| --- | --- | --- | ---: |")
     for item in report.coverage:
         seen = "; ".join(part for part in (item.reason, item.scope) if part)
-        yield f"| {cell(item.collector)} | {item.status} | {cell(seen)} | {item.lost:,} |"
-    blind = [f"- Not seen by {code(item.collector)}: {code(text)}" for item in report.coverage for text in item.blind]
-    blind += [f"- Unobserved: {gap}" for gap in wording.gaps(report)]
-    if blind:
-        yield from ("", *blind)
+        yield f"| {cell(item.collector)} | {item.status} | {prose(seen.replace('|', '¦')) or '-'} | {item.lost:,} |"
+    yield ""
+    for item in report.coverage:
+        if item.blind:
+            yield f"- Not seen by {code(item.collector)}:"
+        yield from (f"  - {prose(text)}" for text in item.blind)
+    yield from (f"- Nobody looked: {prose(str(one))}" for one in unobserved.absences(report))
 
 
 def _egress(report: Report) -> Iterator[str]:
     flows = egress.flows(report)
-    if not flows:
-        return
     yield from ("", "## Who talked to where", "")
+    if not flows:
+        yield egress.nothing(report)
+        return
     yield from ("| Who | Where | Policy | By, or why not | Connections |", "| --- | --- | --- | --- | ---: |")
     for flow in flows[:_MOST_FLOWS]:
         allowed = wording.ALLOWED[flow.allowed]
-        yield f"| {cell(flow.who)} | {cell(flow.where)} | {allowed} | {cell(flow.by)} | {flow.connections:,} |"
+        by = cell(egress.reason(flow))
+        yield f"| {cell(flow.who)} | {cell(flow.where)} | {allowed} | {by} | {flow.connections:,} |"
     if len(flows) > _MOST_FLOWS:
         yield from ("", f"And {egress.rest(flows[_MOST_FLOWS:])}.")
 
@@ -186,10 +192,15 @@ def _self_test(report: Report) -> Iterator[str]:
     if not report.self_test:
         return
     yield from ("", "## Proof of sight: attempts of our own, and who saw them", "")
-    yield from ("| Attempt | Observer | Seen | Process | Note |", "| --- | --- | --- | --- | --- |")
-    for trial in report.self_test:
-        mode, observer, note = cell(trial.mode), cell(trial.observer), cell(trial.note)
-        yield f"| {mode} | {observer} | {trial.seen} | {trial.process} | {note} |"
+    observers = proof.observers(report.self_test)
+    yield f"| Attempt | {' | '.join(map(cell, observers))} |"
+    yield "| --- " * (len(observers) + 1) + "|"
+    for mode, sights in proof.rows(report.self_test):
+        yield f"| {cell(mode)} | {' | '.join(_sight(sight) for sight in sights)} |"
+
+
+def _sight(sight: Sight) -> str:
+    return f"{sight.words}: {cell(sight.note)}" if sight.note else sight.words
 
 
 def _sign_off(report: Report) -> Iterator[str]:

@@ -71,7 +71,6 @@ def _text(report: Report) -> str:
 
 def _perfdata(report: Report) -> str:
     counts = _counts(report)
-    unobserved = sum((end - start).total_seconds() for start, end in report.window.gaps)
     values = [
         f"findings={counts['failing'] + counts['reported']};0;;0",
         f"failing={counts['failing']};;0;0",
@@ -80,7 +79,7 @@ def _perfdata(report: Report) -> str:
         f"baselined={counts['baselined']};;;0",
         f"unknown={sum(1 for result in report.results if result.outcome == 'unknown')};;;0",
         f"lost={sum(item.lost for item in report.coverage)};;;0",
-        f"unobserved={max(0.0, unobserved):.0f}s;;;0",
+        f"unobserved={wording.unobserved(report):.0f}s;;;0",
         f"duration={max(0.0, (report.finished - report.started).total_seconds()):.3f}s;;;0",
     ]
     return " ".join(values)

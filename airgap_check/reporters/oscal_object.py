@@ -27,11 +27,17 @@ def line(text: str) -> str:
     return printable(text).strip() or "-"
 
 
+def token(name: str) -> str:
+    """Return a rule's name as OSCAL's *token*: a site may call its own rules what it likes."""
+    return _TOKEN.sub("_", name if name[:1].isalpha() else f"_{name}")
+
+
 def prose(text: str) -> str:
     """Return a text that fits OSCAL's *markup*: foreign text must not turn into headings, links, code or HTML."""
     return _MARKUP.sub(r"\\\1", "\n".join(map(printable, text.splitlines())).strip()).replace("<", "&lt;") or "-"
 
 
+_TOKEN = re.compile(r"[^\w.-]")
 _MARKUP = re.compile(r"([\\`*_\[\]{}#|~$^])")
 
 

@@ -35,7 +35,7 @@ class Observations:
         return identity(self._run, "rule", result.rule)
 
     def all(self) -> Iterator[dict[str, Any]]:
-        """Yield every observation; there is at least one, as there is no run without coverage or rules."""
+        """Yield every observation."""
         for result in self._report.results:
             for finding in result.findings:
                 yield self._finding(result, finding)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airgap_check.redact import printable
 from airgap_check.reporters import wording
 from airgap_check.reporters.json_text import document, identity, long
-from airgap_check.reporters.oscal_object import VERSION, controls_of, line, moment, other_controls, prop, prose
+from airgap_check.reporters.oscal_object import VERSION, controls_of, line, moment, other_controls, prop, prose, token
 from airgap_check.reporters.oscal_observation import Observations, collector_id
 from airgap_check.reporters.oscal_risk import findings, risks
 from airgap_check.reporters.place import uri_of
@@ -33,6 +33,7 @@ def render(report: Report) -> str:
     observations = Observations(report, run)
     at_risk = any(result.findings for result in report.results)
     found = at_risk or any(map(open_question, report.results))
+    observed = found or bool(report.coverage) or any(result.outcome == "pass" for result in report.results)
     frame = {
         "assessment-results": {
             "uuid": identity(run, "assessment-results"),
@@ -42,11 +43,11 @@ def render(report: Report) -> str:
                 "remarks": "The plan is the policy in force: what may be reached, and what has to be looked at.",
             },
             **_local_definitions(report),
-            "results": [_result(report, run, found=found, at_risk=at_risk)],
+            "results": [_result(report, run, observed=observed, found=found, at_risk=at_risk)],
             "back-matter": {"resources": [_plan(report, run)]},
         }
     }
-    arrays: dict[str, Iterable[Any]] = {"observations": observations.all()}
+    arrays: dict[str, Iterable[Any]] = {"observations": observations.all()} if observed else {}
     if at_risk:
         arrays["risks"] = risks(report, observations)
     if found:
@@ -83,12 +84,12 @@ def _objective(result: RuleResult, controls: list[str]) -> dict[str, Any]:
         "description": prose(result.title),
         **({"props": others} if others else {}),
         "parts": [
-            {"id": result.rule, "name": "assessment-objective", "prose": prose(result.rationale or result.title)}
+            {"id": token(result.rule), "name": "assessment-objective", "prose": prose(result.rationale or result.title)}
         ],
     }
 
 
-def _result(report: Report, run: str, *, found: bool, at_risk: bool) -> dict[str, Any]:
+def _result(report: Report, run: str, *, observed: bool, found: bool, at_risk: bool) -> dict[str, Any]:
     limits = [item.text for item in report.limitations] + [f"Relaxed by {text}." for text in report.relaxed_by]
     return {
         "uuid": identity(run, "result"),
@@ -106,7 +107,7 @@ def _result(report: Report, run: str, *, found: bool, at_risk: bool) -> dict[str
         "reviewed-controls": _reviewed(report),
         "attestations": [_attestation(report, run, limits)],
         "assessment-log": {"entries": _log(report, run)},
-        "observations": long("observations"),
+        **({"observations": long("observations")} if observed else {}),
         **({"risks": long("risks")} if at_risk else {}),
         **({"findings": long("findings")} if found else {}),
         "remarks": prose("\n\n".join(limits)),

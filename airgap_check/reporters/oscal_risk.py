@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airgap_check.reporters.json_text import identity
-from airgap_check.reporters.oscal_object import line, prop, prose, related
+from airgap_check.reporters.oscal_object import line, prop, prose, related, token
 from airgap_check.reporters.undecided import open_question
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def findings(report: Report, observations: Observations) -> Iterator[dict[str, A
             "props": [prop("severity", result.severity), prop("outcome", result.outcome)],
             "target": {
                 "type": "objective-id",
-                "target-id": result.rule,
+                "target-id": token(result.rule),
                 "status": _status(result, failed=failed, doubt=doubt),
             },
             "related-observations": related("observation", seen),

@@ -37,8 +37,8 @@ def spot_of(rule: str, record: Mapping[str, Any], policy: str | None) -> Spot | 
     )
     for path, line in named:
         if isinstance(path, str) and _is_file(path) and record.get("seen") not in _STORED:
-            return Spot(printable(path), line if isinstance(line, int) and line > 0 else None)
-    return Spot(printable(policy), None) if policy and rule.startswith("policy.") else None
+            return Spot(printable(path), _line(line))
+    return Spot(printable(policy), _line(record.get("line"))) if policy and rule.startswith("policy.") else None
 
 
 def parties_of(record: Mapping[str, Any]) -> Iterator[Party]:
@@ -73,6 +73,10 @@ def uri_of(path: str) -> str:
 
 def _is_file(path: str) -> bool:
     return bool(path) and "://" not in path
+
+
+def _line(value: Any) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _part(value: Any) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from airgap_check.finding import SEVERITIES, Outcome, Verdict
 from airgap_check.redact import printable
+from airgap_check.reporters import wording
 from airgap_check.reporters.consequence import STATES, Consequence
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def _metrics(report: Report) -> Iterator[tuple[str, str, list[_Sample]]]:
     yield "coverage_complete", "Whether a collector saw all that it has to see.", _united(complete, min)
     lost = [(item.lost, {"collector": item.collector}) for item in report.coverage]
     yield "lost_events", "Events that a collector lost in the last run.", _united(lost, sum)
-    unobserved = sum((end - start).total_seconds() for start, end in report.window.gaps)
-    yield "unobserved_seconds", "Time inside the last run in which nothing was observed.", [_Sample(unobserved, {})]
+    unobserved = [_Sample(wording.unobserved(report), {})]
+    yield "unobserved_seconds", "Time inside the last run in which nothing was observed.", unobserved
     seen = [
         (trial.seen == "yes", {"observer": trial.observer, "mode": trial.mode})
         for trial in report.self_test

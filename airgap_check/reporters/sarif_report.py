@@ -125,7 +125,7 @@ def _results(report: Report, groups: list[Group], allotted: list[int]) -> Iterat
             yield result_of(report, group, piece, indexes)
     for result in report.results:
         if why := open_question(result):
-            yield opened(result, why, indexes[result.rule])
+            yield opened(report, result, why, indexes[result.rule])
 
 
 def _time(moment: datetime) -> str:

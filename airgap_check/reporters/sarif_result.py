@@ -9,14 +9,13 @@ from airgap_check.finding import Finding
 from airgap_check.redact import printable
 from airgap_check.reporters import wording
 from airgap_check.reporters.json_text import identity
-from airgap_check.reporters.place import parties_of, spot_of, uri_of
+from airgap_check.reporters.place import Spot, parties_of, spot_of, uri_of
 from airgap_check.reporters.sarif_limits import MOST_LOCATIONS, MOST_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airgap_check.finding import Known, Report, RuleResult
-    from airgap_check.reporters.place import Spot
     from airgap_check.reporters.sarif_limits import Group
 
 LEVELS = {"critical": "error", "high": "error", "medium": "warning", "low": "note"}
@@ -36,7 +35,7 @@ def result_of(
         "level": LEVELS[severity],
         "kind": "fail",
         "message": {"text": text(first.message if len(piece) == 1 else _sum(group, piece))},
-        "partialFingerprints": {FINGERPRINT: _fingerprint(group, piece)},
+        "partialFingerprints": _fingerprints(_fingerprint(group, piece)),
         "suppressions": [],
     }
     if (index := indexes.get(group.rule, MOST_RULES)) < MOST_RULES:
@@ -45,26 +44,27 @@ def result_of(
         findings = [finding for finding in piece if isinstance(finding, Finding)]
         made["occurrenceCount"] = max(1, sum(finding.count for finding in findings))
         made["locations"] = [location(group.rule, one, report.policy.path) for one in findings[:MOST_LOCATIONS]]
-        if report.policy.path and "physicalLocation" not in made["locations"][0]:
-            made["relatedLocations"] = [_policy(report.policy.path)]
         made["suppressions"] = _suppressions(first)
         made["properties"] = _properties(findings)
         if report.baseline and (state := _state(first, severity)):
             made["baselineState"] = state
     else:
         made["baselineState"] = "absent"
-        made["locations"] = [{"logicalLocations": [{"name": printable(first.subject)}]}]
+        made["locations"] = [
+            {**_in_policy(report.policy.path), "logicalLocations": [{"name": printable(first.subject)}]}
+        ]
     return made
 
 
-def opened(result: RuleResult, why: str, index: int) -> dict[str, Any]:
+def opened(report: Report, result: RuleResult, why: str, index: int) -> dict[str, Any]:
     """Describe a rule that nobody could decide: *open*, because what was not seen must not read as peace."""
     made = {
         "ruleId": result.rule,
         "kind": "open",
         "level": "none",
         "message": {"text": text(f"undecided: {result.title}: {why}")},
-        "partialFingerprints": {FINGERPRINT: identity("undecided", result.rule)},
+        "partialFingerprints": _fingerprints(identity("undecided", result.rule)),
+        "locations": [{**_in_policy(report.policy.path), "logicalLocations": [{"name": result.rule, "kind": "rule"}]}],
         "suppressions": [],
     }
     return made | ({"ruleIndex": index} if index < MOST_RULES else {})
@@ -76,10 +76,9 @@ def text(foreign: str) -> str:
 
 
 def location(rule: str, finding: Finding, policy: str | None) -> dict[str, Any]:
-    """Say where a finding is: in a file where its record names one, and whom it is about."""
-    where: dict[str, Any] = {}
-    if spot := spot_of(rule, finding.record, policy):
-        where["physicalLocation"] = _physical(spot)
+    """Say where a finding is: in a file where its record names one, else in the policy, and whom it is about."""
+    spot = spot_of(rule, finding.record, policy)
+    where: dict[str, Any] = {"physicalLocation": _physical(spot)} if spot else _in_policy(policy)
     parties = list(parties_of(finding.record))
     logical: list[dict[str, Any]] = [
         {"name": party.name, "kind": party.kind, "fullyQualifiedName": f"{party.kind}:{party.name}"}
@@ -94,12 +93,12 @@ def _physical(spot: Spot) -> dict[str, Any]:
     return {"artifactLocation": {"uri": uri_of(spot.path)}, **region}
 
 
-def _policy(path: str) -> dict[str, Any]:
-    """Point to the policy, as the file in which a finding without one of its own would be approved."""
-    return {
-        "message": {"text": "the policy in force"},
-        "physicalLocation": {"artifactLocation": {"uri": uri_of(printable(path))}},
-    }
+def _in_policy(path: str | None) -> dict[str, Any]:
+    """Point to the policy, as the file in which what has none of its own is approved, or is not.
+
+    GitHub refuses a whole log if one of its results is in no file.
+    """
+    return {"physicalLocation": _physical(Spot(printable(path), None))} if path else {}
 
 
 def _suppressions(finding: Finding) -> list[dict[str, Any]]:
@@ -127,6 +126,11 @@ def _sum(group: Group, piece: Sequence[Finding | Known]) -> str:
     more = f" and {len(piece) - _SHOWN:,} more" if len(piece) > _SHOWN else ""
     quoted = "; ".join(one.message for one in piece[:_SHOWN])
     return f"{len(piece):,} findings in one result: {title}: {quoted}{more}"
+
+
+def _fingerprints(text: str) -> dict[str, str]:
+    """Tell a result from others: by a name of ours, and by the only one that GitHub looks for."""
+    return {FINGERPRINT: text, "primaryLocationLineHash": text}
 
 
 def _fingerprint(group: Group, piece: Sequence[Finding | Known]) -> str:

@@ -23,7 +23,10 @@ _NOTICES = {
     "limitation": "What this kind of run can never show.",
     "summed": "There are more findings than consumers accept as results, so that some results stand for many.",
 }
-DESCRIPTORS = [{"id": name, "shortDescription": {"text": meaning}} for name, meaning in _NOTICES.items()]
+DESCRIPTORS = [
+    {"id": name, "shortDescription": {"text": meaning}, "fullDescription": {"text": meaning}}
+    for name, meaning in _NOTICES.items()
+]
 
 
 def rules(report: Report) -> list[dict[str, Any]]:

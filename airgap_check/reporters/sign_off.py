@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check.reporters import wording
+from airgap_check.reporters import unobserved, wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,16 +64,14 @@ def _run(report: Report) -> Iterator[Item]:
     yield Item("Finished", f"{wording.moment(report.finished)} ({wording.span(report.started, report.finished)})")
     kept = {True: "synchronised", False: "not synchronised", None: "unknown whether synchronised"}[clock.synchronized]
     yield Item("Clock", f"{kept}, says {clock.source}")
-    for gap in wording.gaps(report):
-        yield Item("Unobserved", gap)
+    for absence in unobserved.absences(report):
+        yield Item("Unobserved", str(absence))
 
 
 def _terms(report: Report) -> Iterator[Item]:
     policy = report.policy
     yield Item("Policy", wording.origin(report), exact=policy.path is not None)
-    approved = policy.approved
-    who = f"{approved.get('by', 'nobody named')}, on {approved.get('on', 'no date')}" if approved else None
-    yield Item("Policy approved by", who or "nobody")
+    yield Item("Policy approved by", wording.approval(report) or "nobody")
     yield Item("Policy digest", f"sha256 {policy.sha256}", exact=True)
     yield Item("Rules digest", f"sha256 {report.rules_sha256}", exact=True)
     tool = report.tool

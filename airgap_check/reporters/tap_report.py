@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from airgap_check.finding import Report, RuleResult
 
-_LONGEST_REASON = 500  # characters in a line of a test point; its block has the whole
+_LONGEST_REASON = 500  # characters in a line of a test point; its block has more
+_LONGEST_TEXT = 4_000  # characters in a line of a block; Perl's reader gives up on a stream where one has 32,767
 
 
 def render(report: Report) -> str:
@@ -106,7 +107,8 @@ def _list(name: str, item: str, texts: Iterable[str]) -> Iterator[str]:
 
 def _scalar(text: str) -> str:
     """Write a text as a double-quoted scalar, which YAML and JSON write alike; no line of it begins a test point."""
-    return json.dumps(printable(text), ensure_ascii=False)
+    shown = printable(text)
+    return json.dumps(shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]} ...", ensure_ascii=False)
 
 
 def _safe(text: str) -> str:

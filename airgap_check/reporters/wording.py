@@ -34,6 +34,7 @@ _SOURCES = {
     "capture": "captured: only what these files hold was judged",
     "bundle": "bundle: files as they lie there, not what runs",
 }
+_KINDS = {"capture": "Report on captured traffic, written on", "bundle": "Report on a release bundle, written on"}
 _BASELINE = "baseline of "
 
 
@@ -45,6 +46,11 @@ def claim(report: Report) -> str:
     if report.claim != "observed":
         return _CLAIMS[report.claim]
     return f"observed for {span(report.window.start, report.window.end)}"
+
+
+def kind(report: Report) -> str:
+    """Say what was looked at, as a heading above the name of the host that did."""
+    return next((_KINDS[one.id] for one in report.limitations if one.id in _KINDS), "Air-gap audit report")
 
 
 def span(start: datetime, end: datetime) -> str:
@@ -66,6 +72,11 @@ def gaps(report: Report) -> Iterable[str]:
         yield f"{moment(start)} to {moment(end)} ({span(start, end)})"
 
 
+def unobserved(report: Report) -> float:
+    """Return the seconds in which nobody looked; a clock that was set back makes no gap smaller."""
+    return sum(max(0.0, (end - start).total_seconds()) for start, end in report.window.gaps)
+
+
 def runtimes(report: Report) -> Iterable[str]:
     """Name the runtimes that were found, and where each runs."""
     for runtime in report.subject.runtimes:
@@ -80,6 +91,12 @@ def origin(report: Report) -> str:
         return report.policy.path
     bundled = any(limitation.id == "bundle" for limitation in report.limitations)
     return "none was given" if bundled else "derived from this host, approved by nobody"
+
+
+def approval(report: Report) -> str | None:
+    """Say who approved the policy and when; None where nobody did."""
+    approved = report.policy.approved
+    return f"{approved.get('by', 'nobody named')}, on {approved.get('on', 'no date')}" if approved else None
 
 
 def known_again(report: Report) -> str | None:

@@ -7,10 +7,10 @@ folders and other network and mount namespaces; what a collector lost by it is s
 from __future__ import annotations
 
 AUDIT_CAPABILITIES = {
-    "CAP_SYS_PTRACE": "whose a process's namespaces, environment and files are: environment, sockets, resolution",
-    "CAP_DAC_READ_SEARCH": "closed homes, files of processes that may not be dumped: environment, sockets",
+    "CAP_SYS_PTRACE": "others' namespaces, settings and files: environment, sockets, listeners, resolution",
+    "CAP_DAC_READ_SEARCH": "closed homes and folders: environment, artifact, state",
     "CAP_SYS_ADMIN": "joining the network namespaces of containers, setns(2): sockets, listeners; eBPF: attempts",
-    "CAP_NET_ADMIN": "which namespace a socket of another process is of: sockets, listeners; firewall: counters",
+    "CAP_NET_ADMIN": "the namespace of another's socket: sockets, listeners; firewall; self_test",
 }
 WATCH_CAPABILITIES = AUDIT_CAPABILITIES | {
     "CAP_NET_RAW": "packets: traffic",

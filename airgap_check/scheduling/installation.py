@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
+from airgap_check import output
 from airgap_check.errors import UsageError
 from airgap_check.input import read_bytes, written_by_others
 
@@ -16,24 +18,17 @@ if TYPE_CHECKING:
 UNITS, CRON = "/etc/systemd/system", "/etc/cron.d"
 _BOOTED = "/run/systemd/system"  # sd_booted(3)
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-_SECONDS = 120.0  # for systemctl; a watch is started when its observers see
+_SECONDS = 960.0  # for systemctl; a watch is started when its observers see, and its unit allows a minute less
 _OURS = b"# Written by airgap-check schedule."
 
 
-def place(folder: str, files: Mapping[str, str], *, force: bool) -> list[str]:
-    """Write files of mode 0644, all or none; return the paths of those that were not there as they are.
+def place(folder: str, files: Mapping[str, str], *, force: bool) -> dict[str, bytes | None]:
+    """Write files of mode 0644, all or none; return what was there before, by path, for each that was written.
 
     Raises `UsageError` where one is there that differs and is not ``force``d, or a folder that is not root's alone.
     """
-    if os.geteuid() != 0:
-        raise UsageError("--install and --remove are for root")
-    try:
-        reason = written_by_others(folder)
-    except OSError as error:
-        raise UsageError(f"{folder}: {error.strerror}") from error
-    if reason:
-        raise UsageError(f"{folder}: {reason}")
-    changed = {}
+    _check(folder)
+    before: dict[str, bytes | None] = {}
     for name, text in files.items():
         path = os.path.join(folder, name)
         present = _content(path)
@@ -41,16 +36,38 @@ def place(folder: str, files: Mapping[str, str], *, force: bool) -> list[str]:
             continue
         if present is not None and not force:
             raise UsageError(f"{path} is there and differs; --force replaces it")
-        changed[path] = text
-    for path, text in changed.items():
-        _write(path, text)
-    return list(changed)
+        before[path] = present
+    written: dict[str, bytes | None] = {}
+    try:
+        for path, content in before.items():
+            _write(path, files[os.path.basename(path)].encode())
+            written[path] = content
+    except BaseException:
+        put_back(written)
+        raise
+    return before
+
+
+def put_back(before: Mapping[str, bytes | None]) -> None:
+    """Undo what `place` did. Raises `UsageError`."""
+    for path, content in before.items():
+        if content is not None:
+            _write(path, content)
+        elif os.path.lexists(path):
+            os.unlink(path)
 
 
 def remove(folder: str, names: Iterable[str]) -> list[str]:
     """Delete the files that we wrote; return their paths. Raises `UsageError` for what somebody else wrote."""
-    if os.geteuid() != 0:
-        raise UsageError("--install and --remove are for root")
+    found = ours(folder, names)
+    for path in found:
+        os.unlink(path)
+    return found
+
+
+def ours(folder: str, names: Iterable[str]) -> list[str]:
+    """Return the paths of files that are there. Raises `UsageError` for what somebody else wrote."""
+    _check(folder)
     found = []
     for name in names:
         path = os.path.join(folder, name)
@@ -60,9 +77,19 @@ def remove(folder: str, names: Iterable[str]) -> list[str]:
         if not content.startswith(_OURS):
             raise UsageError(f"{path} was not written by airgap-check schedule: it stays")
         found.append(path)
-    for path in found:
-        os.unlink(path)
     return found
+
+
+def _check(folder: str) -> None:
+    """Refuse a folder that is not root's alone, and everybody but root."""
+    if os.geteuid() != 0:
+        raise UsageError("--install and --remove are for root")
+    try:
+        reason = written_by_others(folder)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}") from error
+    if reason:
+        raise UsageError(f"{folder}: {reason}")
 
 
 def booted() -> bool:
@@ -91,22 +118,12 @@ def _content(path: str) -> bytes | None:
     return read_bytes(path) if os.path.lexists(path) else None
 
 
-def _write(path: str, text: str) -> None:
+def _write(path: str, content: bytes) -> None:
     """Write a file that everybody may read in one step. Raises `UsageError`."""
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.{secrets.token_hex(8)}.tmp"  # with a dot: neither cron nor systemd reads it
+    output.create(temporary, content, 0o644)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        whole = False
-        try:
-            with open(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o644)
-                file.write(text.encode())
-                file.flush()
-                os.fsync(descriptor)
-            os.rename(temporary, path)
-            whole = True
-        finally:
-            if not whole:
-                os.unlink(temporary)
+        os.rename(temporary, path)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
+        os.unlink(temporary)
+        raise UsageError(f"{path}: {error.strerror}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from typing import TYPE_CHECKING
 
 from airgap_check.errors import UsageError
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STATE = "/var/lib/airgap-check"
+_UNITS = (("h", 3600), ("m", 60), ("s", 1))
 
 
 class Task(Fact, frozen=True, kw_only=True):
     """A run that repeats. ``every`` is in seconds; ``watches`` tells a service that stays from a run that ends.
 
-    ``argv`` begins with an absolute path; ``writes`` are the folders of its reports, ``state`` is that of its memory.
+    ``argv`` begins with an absolute path; ``writes`` are the folders of its reports and archives, ``state`` is that of
+    its memory.
     ``alerts`` is set when it tells others what has changed.
     """
 
@@ -30,6 +33,16 @@ class Task(Fact, frozen=True, kw_only=True):
     state: str = STATE
     alerts: bool = False
 
+    @property
+    def distance(self) -> str:
+        """Write how often, as our options and systemd read it: ``5m``."""
+        return spelled(self.every)
+
+
+def spelled(seconds: int) -> str:
+    """Write a time in the greatest unit that does not break it."""
+    return next(f"{seconds // length}{unit}" for unit, length in _UNITS if not seconds % length)
+
 
 def program() -> tuple[str, ...]:
     """Return how this very tool is started: by the interpreter that runs it, isolated from whoever calls."""
@@ -37,9 +50,12 @@ def program() -> tuple[str, ...]:
 
 
 def check_program(argv: Sequence[str]) -> None:
-    """Refuse a program that others than root could replace: root is going to run it. Raises `UsageError`."""
+    """Refuse a program that others than root could replace: root is going to run it. Raises `UsageError`.
+
+    It is an interpreter, its library, our own modules, and those that we import.
+    """
     ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    for path in (argv[0], ours):
+    for path in dict.fromkeys((argv[0], ours, *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))):
         try:
             reason = written_by_others(path)
         except OSError as error:

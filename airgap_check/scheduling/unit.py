@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from airgap_check.errors import UsageError
 from airgap_check.scheduling import hardening
 from airgap_check.scheduling.task import STATE, check_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from airgap_check.scheduling.task import Task
 
 SERVICE, TIMER, WATCH = "airgap-check.service", "airgap-check.timer", "airgap-check-watch.service"
+NAMES = (SERVICE, TIMER, WATCH)
+_QUOTES = "\"'\\"
 _HEAD = "# Written by airgap-check schedule.\n"
 
 
 def render(task: Task) -> dict[str, str]:
     """Return the units by their names. Raises `UsageError` for what a unit cannot hold."""
     check_words([*task.argv, *task.writes, task.state])
+    if any(char in task.argv[0] for char in _QUOTES):
+        raise UsageError(f"{task.argv[0]}: systemd starts no program whose path has a quote or a backslash in it")
     if task.watches:
         return {WATCH: _watch(task)}
     return {SERVICE: _service(task), TIMER: _timer(task)}
@@ -30,17 +35,16 @@ def enabled(task: Task) -> str:
     return WATCH if task.watches else TIMER
 
 
+def command(argv: Sequence[str]) -> str:
+    """Return a command as ExecStart= takes it: variables stand for themselves; in the program's path there are none."""
+    return " ".join([quote(argv[0]), *(quote(word).replace("$", "$$") for word in argv[1:])])
+
+
 def quote(word: str) -> str:
-    """Return a word as ExecStart= takes it: specifiers, variables and quotes stand for themselves."""
-    plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    bare = word and all(char.isalnum() or char in "/._-=:,@+" for char in word) and word.isascii()
+    """Return a word as a unit takes it: specifiers, spaces and quotes stand for themselves (systemd.syntax(7))."""
+    plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    bare = word and all(char.isalnum() or char in "/._-=:,@+%$" for char in word) and word.isascii()
     return plain if bare else f'"{plain}"'
-
-
-def path(folder: str) -> str:
-    """Return a path as ReadWritePaths= takes it: specifiers and spaces stand for themselves."""
-    plain = folder.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'"{plain}"' if any(char in " \"'\\" for char in folder) else plain
 
 
 def _service(task: Task) -> str:
@@ -52,8 +56,10 @@ Description=Audit what this host talks to (airgap-check)
 
 [Service]
 Type=oneshot
-ExecStart={" ".join(map(quote, task.argv))}
+ExecStart={command(task.argv)}
 # 1 is not compliant, 4 inconclusive: both leave the unit failed, for whoever watches units.
+# Lines without a priority of their own are complaints.
+SyslogLevel=warning
 TimeoutStartSec=15min
 {_limits(task, "1G")}"""
     )
@@ -64,12 +70,12 @@ def _timer(task: Task) -> str:
         _HEAD
         + f"""\
 [Unit]
-Description=Audit what this host talks to every {task.every} s (airgap-check)
+Description=Audit what this host talks to every {task.distance} (airgap-check)
 
 [Timer]
 OnActiveSec=1min
 OnBootSec=1min
-OnUnitActiveSec={task.every}s
+OnUnitActiveSec={task.distance}
 AccuracySec={max(1, min(60, task.every // 10))}s
 
 [Install]
@@ -90,18 +96,19 @@ StartLimitBurst=5
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart={" ".join(map(quote, task.argv))}
+ExecStart={command(task.argv)}
 # Policy and rules are read again; an invalid policy leaves the old one in force, and says so.
 ExecReload=/bin/kill -HUP $MAINPID
 # The last report takes its time, and so does the first look at a big host.
-TimeoutStartSec=5min
-TimeoutStopSec=5min
-WatchdogSec=5min
+TimeoutStartSec=15min
+TimeoutStopSec=15min
+WatchdogSec=10min
 Restart=always
 RestartSec=10s
 # 2 is an invalid policy: to try again changes nothing. 1 and 4 are verdicts, which reports and alerts tell.
 RestartPreventExitStatus=2
 SuccessExitStatus=1 4
+SyslogLevel=warning
 # Kernels before 5.11 count the maps of eBPF as locked memory.
 LimitMEMLOCK=infinity
 {_limits(task, "2G")}
@@ -148,4 +155,4 @@ def _writable(task: Task) -> Iterator[str]:
         yield "StateDirectoryMode=0700"
     folders = dict.fromkeys([*task.writes, *([] if task.state == STATE else [task.state])])
     for folder in folders:
-        yield f"ReadWritePaths={path(folder)}"
+        yield f"ReadWritePaths={quote(folder)}"

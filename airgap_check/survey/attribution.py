@@ -30,7 +30,7 @@ def attributed(inspection: Inspection, connections: Sequence[ConnectionView]) ->
             attempts[view.record.netns] = attempts.get(view.record.netns, 0) + view.record.count
     connected = {view.record.netns for view in connections if _keeps_sending(view)}
     total = sum(attempts.values())
-    approved = sum(use.count for use in inspection.records(EntryUse))
+    approved = sum(use.count for use in inspection.of("attempts").of(EntryUse))
     seen_all = inspection.of("attempts").status == "complete"
     for counter in inspection.records(Counter):
         here = attempts.get(counter.netns, 0)

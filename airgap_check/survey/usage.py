@@ -34,7 +34,7 @@ def entries(
         for answer in answers
         if any(allowlist.scoped(end).scope in PUBLIC for end in answer.addresses)
     }
-    for entry in policy.file.allow:
+    for index, entry in enumerate(policy.file.allow):
         leads_outside = _leads_outside(entry, outside, policy)
         yield PolicyEntryView(
             policy=policy.terms,
@@ -45,6 +45,7 @@ def entries(
             used="yes" if uses.get(entry.name) else _unused(entry, inspection),
             public="no" if not leads_outside else "approved" if entry.public else "unapproved",
             broad=breadth(entry),
+            line=policy.lines.get(("allow", index)),
         )
 
 
@@ -88,7 +89,7 @@ def requirements(policy: Policy) -> Iterator[PolicyRequirementView]:
 
 def waivers(policy: Policy, results: Mapping[str, RuleResult], today: date) -> Iterator[PolicyWaiverView]:
     """Yield each waiver of the policy, with whether it waived anything that its rule found."""
-    for waiver in policy.waivers:
+    for index, waiver in enumerate(policy.waivers):
         result = results.get(waiver.file.rule)
         used = result is not None and any(finding.waived_by == waiver.text for finding in result.findings)
         decided = result is not None and result.outcome in {"pass", "fail"}
@@ -99,6 +100,7 @@ def waivers(policy: Policy, results: Mapping[str, RuleResult], today: date) -> I
             owner=waiver.file.owner,
             days=(waiver.file.expires - today).days,
             matched="yes" if used else "no" if decided else "unknown",
+            line=policy.lines.get(("waivers", index)),
         )
 
 

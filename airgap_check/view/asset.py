@@ -18,7 +18,7 @@ class RuntimeView(View, frozen=True, kw_only=True):
     ``approved`` tells whether the policy lists its image, *none* where the policy lists no images, or it has none.
     """
 
-    identity = ("record.product", *WHO)
+    identity = ("record.product", "record.image", "record.digest", *WHO)
 
     record: Runtime
     open: Literal["yes", "no", "unknown"]
@@ -28,7 +28,7 @@ class RuntimeView(View, frozen=True, kw_only=True):
 class ArtifactView(View, frozen=True, kw_only=True):
     """An artifact; ``approved`` tells whether the policy lists its digest, *none* where it lists none."""
 
-    identity = ("record.path", "record.state")
+    identity = ("record.path", "record.state", "record.sha256")
 
     record: Artifact
     where: str
@@ -64,7 +64,7 @@ class CheckView(View, frozen=True, kw_only=True):
 class PackageView(View, frozen=True, kw_only=True):
     """An installed package; ``listed`` tells whether the policy names it, ``intact`` whether it has a listed digest."""
 
-    identity = ("record.id", "record.path", *WHO)
+    identity = ("record.id", "record.path", "record.sha256", *WHO)
 
     record: Package
     listed: Literal["yes", "no"]
@@ -74,7 +74,7 @@ class PackageView(View, frozen=True, kw_only=True):
 class ImageView(View, frozen=True, kw_only=True):
     """An image; ``approved`` tells whether the policy lists its id or digest, *none* where it lists none."""
 
-    identity = ("record.reference", "record.path", *WHO)
+    identity = ("record.reference", "record.id", "record.digest", "record.path", *WHO)
 
     record: Image
     where: str

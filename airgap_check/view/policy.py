@@ -14,6 +14,7 @@ class PolicyEntryView(View, frozen=True, kw_only=True):
     An entry for UDP is *unseen* where sockets without a peer may be what uses it, as ntpd's and corosync's do, and
     nobody watched what they send.
     ``public`` tells whether it leads to public addresses, and if so, whether it says ``public: true``.
+    ``line`` is where it stands in the policy file.
     """
 
     identity = ("name",)
@@ -25,6 +26,7 @@ class PolicyEntryView(View, frozen=True, kw_only=True):
     used: Literal["yes", "no", "unknown", "unseen"]
     public: Literal["no", "approved", "unapproved"]
     broad: str | None = None
+    line: int | None = None
 
 
 class PolicyNetworkView(View, frozen=True, kw_only=True):
@@ -63,3 +65,4 @@ class PolicyWaiverView(View, frozen=True, kw_only=True):
     owner: str
     days: int
     matched: Literal["yes", "no", "unknown"]
+    line: int | None = None

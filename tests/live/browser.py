@@ -121,6 +121,12 @@ class Browser:
         """Type into what has the focus."""
         self.send("Input.insertText", text=text)
 
+    def press(self, key: str, code: int) -> None:
+        """Press and release a key, named as in the UI Events standard, with the code that Windows has for it."""
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+
     def wait_for(self, condition: str) -> None:
         """Wait until an expression is true."""
         deadline = time.monotonic() + _PATIENCE

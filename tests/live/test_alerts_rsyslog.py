@@ -86,7 +86,7 @@ def test_what_is_written_down_is_what_was_sent(collector: Collector, tmp_path: P
         change(finished=NOW + timedelta(seconds=1), appeared=tuple(known(number) for number in range(60))),
     ]
     for one in news:
-        assert alerts.post(file, one, str(tmp_path / "state")) == []
+        assert alerts.post(file, one, str(tmp_path / "state")).lines == []
     assert pump(file, tmp_path / "state") == []
     assert not spooled(tmp_path / "state")
     first, second = collector.lines(2)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64decode
 from typing import TYPE_CHECKING
 
 import pytest
 
 from airgap_check.reporters import render
-from tests import reports
+from tests import hostile_report, reports
 from tests.live.browser import Browser
 
 if TYPE_CHECKING:
@@ -141,14 +143,83 @@ def test_without_scripts_everything_is_there(page: Path) -> None:
         assert browser.run("document.querySelectorAll('th button').length") == 0
 
 
-def test_paper_shows_what_the_screen_has_narrowed_or_folded(browser: Browser) -> None:
+def test_paper_shows_what_the_screen_has_narrowed_and_leaves_raw_records_to_other_formats(browser: Browser) -> None:
     browser.click("[name=text]")
     browser.write("10.6.6.6:9000")
     browser.wait_for(f"{SHOWN} === 1")
     browser.send("Emulation.setEmulatedMedia", media="print")
     assert browser.run(SHOWN) == TOTAL
-    pre = "[...document.querySelectorAll('.finding pre')].filter(e => e.getBoundingClientRect().height > 20).length"
-    assert browser.run(pre) == TOTAL
+    assert (
+        browser.run("[...document.querySelectorAll('pre, .tools, nav')].filter(e => e.checkVisibility()).length") == 0
+    )
+    assert browser.run("document.querySelector('#sign-off').checkVisibility()")
+
+
+@pytest.mark.parametrize(("number", "most"), [(1, 12), (1000, 15), (20_000, 15)])
+def test_a_printed_report_can_be_filed(number: int, most: int, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(render("html", reports.of_size(number)))
+    with Browser() as browser:
+        browser.open(path)
+        printed = b64decode(browser.send("Page.printToPDF", preferCSSPageSize=True)["data"])
+    pages = max(map(int, re.findall(rb"/Count ([0-9]+)", printed)))  # of the root; its branches have fewer
+    assert 4 <= pages <= most
+
+
+def test_a_report_made_of_attacks_asks_for_nothing_and_runs_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "hostile.html"
+    path.write_text(render("html", hostile_report.hostile()))
+    with Browser(width=400) as browser:
+        browser.open(path)
+        browser.run("new Promise(done => setTimeout(done, 300))")
+        assert asked(browser) == [path.as_uri()]
+        assert complaints(browser) == []
+        assert not browser.happened(
+            "Page.javascriptDialogOpening", "Page.frameAttached", "Page.frameRequestedNavigation"
+        )
+        assert browser.run("document.querySelectorAll('img, iframe, base, [onerror], [onload], [style]').length") == 0
+        assert browser.run("[...document.links].every(a => a.getAttribute('href').startsWith('#'))")
+        assert browser.run("document.documentElement.scrollWidth") <= 400
+        choose(browser, "sort", "message")
+        browser.click("[name=text]")
+        browser.write(hostile_report.HOST)
+        browser.wait_for(f"{SAID}.startsWith('{TOTAL} of {TOTAL} ')")
+        assert asked(browser) == [path.as_uri()]
+
+
+def test_a_keyboard_is_enough(browser: Browser) -> None:
+    browser.press("Tab", 9)
+    assert browser.run("document.activeElement.className") == "skip"
+    browser.press("Enter", 13)
+    assert browser.run("location.hash") == "#findings"
+    browser.press("Tab", 9)
+    assert browser.run("document.activeElement.name") == "text"
+    browser.press("Tab", 9)
+    assert browser.run("document.activeElement.name") == "severity"
+    browser.run("document.querySelector('#egress th:nth-child(5) button').focus()")
+    browser.press("Enter", 13)
+    assert browser.run("document.querySelector('#egress th:nth-child(5)').ariaSort") == "ascending"
+    browser.run("document.querySelector('.finding summary').focus()")
+    browser.press("Enter", 13)
+    assert browser.run("document.querySelector('.finding details').open")
+    assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_a_reason_of_the_verdict_leads_to_its_rule(browser: Browser) -> None:
+    browser.click("#verdict a")
+    rule = browser.run("decodeURIComponent(location.hash.slice(1))")
+    assert browser.run("document.querySelector('.rule').id") == rule
+
+
+def test_a_rule_that_does_not_apply_is_found_and_its_reason_goes_with_the_last(browser: Browser) -> None:
+    groups = "[...document.querySelectorAll('.moot > div')].filter(e => e.checkVisibility()).length"
+    assert browser.run(groups) > 2
+    browser.click("[name=text]")
+    browser.write("bundle.checksum-mismatch")
+    browser.wait_for(f"{SAID}.startsWith('0 of {TOTAL} ')")
+    assert browser.run(groups) == 1
+    choose(browser, "severity", "low")
+    assert browser.run(groups) == 0
 
 
 def test_a_narrow_window_needs_no_scrolling_sideways(page: Path) -> None:

@@ -3,58 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airgap_check.scheduling import hardening, unit
 from airgap_check.scheduling.task import Task
-from tests.live.booted import Booted
+from tests.live.scheduled import POLICY, REACH, TOOL, entries, journal, machine_with_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TOOL = (sys.executable, "-I", "-m", "airgap_check")
-APP = "/home/app/objectos"
-SERVER = """
-import ctypes, socket, time
-ctypes.CDLL(None).prctl(4, 0)  # not to be dumped: its files in /proc belong to root
-idle = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # bound to nothing: the kernel's tables do not have it
-server = socket.socket()
-server.bind(("0.0.0.0", 8080))
-server.listen()
-time.sleep(1e6)
-"""
-REACH = "import socket; socket.socket().connect(('10.9.9.9', 443))"
-POLICY = "version: 1\nallow:\n- {name: db, role: database, cidr: [10.20.0.5/32], ports: [5432]}\n"
+    from tests.live.booted import Booted
 
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Booted]:
-    """A machine with a runtime of a closed home, and a service with a network and mounts of its own."""
-    with Booted() as booted:
-        booted.output("install", "-d", "-m", "0700", "-o", "daemon", "/home/app")
-        booted.output("install", "-d", "-o", "daemon", APP)
-        booted.write(f"{APP}/package.json", '{"name": "objectos", "version": "4.2.0"}', owner="daemon")
-        booted.write(f"{APP}/.env", "OS_CLOUD_URL=off\n", mode="0600", owner="daemon")
-        booted.write(f"{APP}/artifact.json", "{}", mode="0600", owner="daemon")
-        booted.write(f"{APP}/server.py", SERVER, owner="daemon")
-        booted.write(
-            "/etc/systemd/system/objectos.service",
-            f"[Service]\nUser=daemon\nWorkingDirectory={APP}\nEnvironmentFile={APP}/.env\n"
-            f"Environment=OS_ARTIFACT_FILE={APP}/artifact.json OS_BUSINESS_DB_URL=postgres://u:pw@10.20.0.5:5432/x\n"
-            f"ExecStart=/usr/bin/python3 {APP}/server.py objectos\n",
-        )
-        booted.write("/srv/boxed.py", SERVER)
-        booted.write(
-            "/etc/systemd/system/boxed.service",
-            "[Service]\nUser=bin\nPrivateNetwork=yes\nProtectSystem=strict\nExecStart=/usr/bin/python3 /srv/boxed.py\n",
-        )
-        booted.write("/etc/airgap-check/policy.yaml", POLICY)
-        booted.output("systemctl", "daemon-reload")
-        booted.output("systemctl", "start", "objectos", "boxed")
-        booted.output("install", "-d", "-m", "0700", "/var/log/airgap")
+    """A machine with a runtime and a service in it."""
+    with machine_with_runtime() as booted:
         yield booted
 
 
@@ -85,6 +51,11 @@ def sight(report: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
     }
 
 
+def doubts(report: dict[str, Any]) -> list[str]:
+    """Return the reasons for which a host without a violation would be inconclusive."""
+    return [reason for reason in report["reasons"] if reason.startswith(("required evidence", "undecided"))]
+
+
 def trials(report: dict[str, Any]) -> set[tuple[str, str]]:
     """Return which of our own attempts an observer saw."""
     return {(trial["mode"], trial["observer"]) for trial in report["self_test"] if trial["seen"] == "yes"}
@@ -110,9 +81,11 @@ def test_a_confined_run_sees_as_much_as_root_does(machine: Booted, text: str, ar
 @pytest.mark.parametrize("missing", hardening.AUDIT_CAPABILITIES)
 def test_without_any_one_capability_an_audit_sees_less(machine: Booted, missing: str) -> None:
     kept = [name for name in hardening.AUDIT_CAPABILITIES if name != missing]
+    assert doubts(confined(machine, properties_of(AUDIT), *LOOK)) == []
     report = confined(machine, properties_of(AUDIT, capabilities=kept), *LOOK)
-    assert report["verdict"] != "compliant"
     assert "partial" in {sight(report)[name][0] for name in ("environment", "sockets", "resolution")}
+    # The machine is not compliant anyway: what matters is that one which is would not be called so.
+    assert any(reason.startswith("required evidence is partial: ") for reason in doubts(report))
 
 
 @pytest.mark.parametrize("missing", sorted(hardening.WATCH_CAPABILITIES.keys() - hardening.AUDIT_CAPABILITIES.keys()))
@@ -192,12 +165,3 @@ def test_a_watch_is_a_service(machine: Booted) -> None:
     assert machine.show(name, "Result") == "success"
     assert machine.show(name, "ExecMainStatus") == "1"  # of the worst report
     assert machine.run(*schedule, "--remove").returncode == 0
-
-
-def journal(machine: Booted, name: str) -> str:
-    return machine.output("journalctl", "--no-pager", "--output", "cat", "--unit", name)
-
-
-def entries(machine: Booted, name: str) -> list[dict[str, str]]:
-    text = machine.output("journalctl", "--no-pager", "--output", "json", "--unit", name)
-    return [json.loads(line) for line in text.splitlines()]

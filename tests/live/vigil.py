@@ -72,6 +72,10 @@ class Vigil:
             time.sleep(0.05)
         raise LabError(f"the watch never said {words!r}:\n{self._text(2)}")
 
+    def said(self) -> str:
+        """Return what it has said on standard error so far."""
+        return self._text(2)
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._lab.near.ask({"signal": number, "pid": self.pid})

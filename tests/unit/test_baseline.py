@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from airgap_check import baseline, engine, reporters
+from airgap_check.asset import Artifact
 from airgap_check.engine import Terms
 from airgap_check.errors import InvalidFileError, UsageError
+from airgap_check.evidence import Evidence, Interruption
+from airgap_check.result import fingerprint
 from airgap_check.rule import RuleSet
+from airgap_check.view import ArtifactView
 from tests.building import RULES, connection, inspection, policy, remote
 
 if TYPE_CHECKING:
@@ -88,6 +93,51 @@ def test_a_critical_finding_cannot_be_baselined(folder: Path) -> None:
     report = judged(inspection(PUBLIC), earlier)
     result = of(report, "connection.public-destination")
     assert (report.exit_code, result.severity, result.findings[0].waived_by) == (1, "critical", None)
+
+
+def rewritten(report: Report, folder: Path, severity: str) -> Path:
+    whole = msgspec.json.decode(reporters.render("json", report))
+    for result in whole["results"]:
+        result["severity"] = severity
+    path = folder / "rewritten.json"
+    path.write_bytes(msgspec.json.encode(whole))
+    return path
+
+
+@pytest.mark.parametrize(("then", "code"), [("medium", 1), ("high", 0), ("critical", 1)])
+def test_what_was_less_grave_then_or_critical_is_not_excused_now(folder: Path, then: str, code: int) -> None:
+    earlier = rewritten(judged(inspection(OLD)), folder, then)
+    assert judged(inspection(OLD), earlier).exit_code == code
+
+
+def test_that_nobody_looked_yesterday_does_not_excuse_that_nobody_looked_today(folder: Path) -> None:
+    def late(day: int) -> Report:
+        first = datetime(2026, 11, day, tzinfo=UTC)
+        gap = Interruption(cause="no-run", first=first, last=first + timedelta(days=1), seconds=86_400, overdue="yes")
+        seen = inspection(extra=[Evidence(kind="continuity", status="complete", records=(gap,))])
+        rules = RuleSet((rule for rule in RULES.rules if rule.kind == "interruption"), RULES.sha256)
+        known = baseline.load(str(earlier)) if earlier.exists() else None
+        return engine.judge(seen, rules, policy(), Terms(baseline=known))
+
+    earlier = folder / "earlier.json"
+    kept(late(1), folder)
+    assert of(late(2), "continuity.missed-run").findings[0].waived_by is None
+
+
+def test_what_nobody_saw_this_time_has_not_vanished_though_its_rule_fails(folder: Path) -> None:
+    earlier = kept(judged(inspection(OLD)), folder)
+    report = judged(inspection(NEW, status={"sockets": "partial"}), earlier)
+    assert of(report, "connection.not-allowlisted").outcome == "fail"
+    assert report.baseline is not None
+    assert report.baseline.vanished == ()
+
+
+def test_an_artifact_that_was_known_excuses_no_other_one_at_its_place() -> None:
+    def print_of(digest: str) -> str:
+        record = Artifact(path="/srv/a.json", state="intact", sha256=digest, seen="artifact")
+        return fingerprint("artifact.not-approved", ArtifactView(record=record, where="/srv/a.json", approved="no"))
+
+    assert print_of("a" * 64) == print_of("a" * 64) != print_of("b" * 64)
 
 
 def test_a_finding_that_was_waived_then_is_not_excused_now(folder: Path) -> None:

@@ -241,7 +241,7 @@ def test_a_full_disk_behind_standard_output_is_said() -> None:
 def test_a_full_disk_behind_a_report_loses_no_verdict(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(path: str, _: object) -> None:
+    def refuse(path: str, _: object, **_how: object) -> None:
         raise UsageError(f"{path}: No space left on device")
 
     monkeypatch.setattr(output, "write", refuse)
@@ -309,3 +309,9 @@ def test_without_a_policy_a_derived_one_explains(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(audit, "DEFAULT_POLICY", str(tmp_path / "none.yaml"))
     monkeypatch.setattr(audit, "propose", lambda: Proposal(derive([])))
     assert run("explain", "10.9.9.9:443") == 1
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from airgap_check.cli import build; build(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"msgspec", "yaml", "jinja2", "rich", "cryptography", "socket"} & set(done.stdout.split())

@@ -31,6 +31,23 @@ def test_what_was_not_decided_again_is_not_resolved() -> None:
     assert (compared.resolved, [one.fingerprint for one in compared.unknown]) == ((), ["a"])
 
 
+def test_who_saw_less_has_resolved_nothing_though_the_rule_fails() -> None:
+    for worse in ({"sockets": "partial"}, {"environment": "complete"}):
+        compared = compare(report(0, results_of(["a"])), report(1, results_of(["b"]), coverage=worse))
+        assert (compared.resolved, [one.fingerprint for one in compared.unknown]) == ((), ["a"])
+    doubtful = report(1, result(RULE, finding("b"), reason="could not decide 1: a"))
+    assert compare(report(0, results_of(["a"])), doubtful).resolved == ()
+    part = report(1, results_of([]), relaxed_by=("cgroup /sys/fs/cgroup/a",))
+    assert compare(report(0, results_of(["a"])), part).resolved == ()
+
+
+def test_what_became_graver_is_new_and_what_became_milder_is_not() -> None:
+    milder = report(0, result(RULE, finding("a"), severity="medium"))
+    assert len(compare(milder, report(1, results_of(["a"]))).appeared) == 1
+    assert compare(milder, report(1, results_of(["a"]))).still == 0
+    assert compare(report(0, results_of(["a"])), milder).appeared == ()
+
+
 def test_a_waived_finding_is_neither_new_nor_gone() -> None:
     waived = report(1, result(RULE, finding("a", waived_by="a waiver")))
     assert compare(report(0), waived).appeared == ()

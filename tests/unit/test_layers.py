@@ -46,8 +46,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pseudonyms",),
     ("installed", "proposal"),
     ("baseline", "comparison"),
-    ("host", "output", "explanation", "snapshot", "observation", "news", "remembrance", "service", "scheduling"),
-    ("alerts", "archive"),
+    ("host", "output", "explanation", "snapshot", "observation", "news", "remembrance", "service"),
+    ("alerts", "archive", "scheduling"),
     ("watching",),
     ("audit",),
     ("bundling", "preflight", "rounds"),
@@ -179,6 +179,14 @@ def test_the_complete_list_of_who_opens_sockets() -> None:
         "kernel.netlink", "kernel.netns_cookie", "kernel.packet", "names.query", "observers.canary", "probes.dial",
         "probes.tls", "service",
     }  # fmt: skip
+
+
+def test_alerts_are_sent_by_the_alarm_alone_to_what_the_approval_names() -> None:
+    users = {_module(path) for path in MODULES if any(name.partition(".")[0] == "alerts" for name in _ours(path))}
+    assert {name for name in users if name.partition(".")[0] != "alerts"} == {"commands.alarm"}
+    senders = {"alerts.webhook", "alerts.mail", "alerts.syslog"}
+    assert {_module(path) for path in MODULES if senders & _ours(path)} == {"alerts.dispatch"}
+    assert {_module(path) for path in MODULES if "alerts.approval" in _ours(path)} == {"alerts", "alerts.dispatch"}
 
 
 def test_the_sender_is_called_by_the_resolution_collector_alone() -> None:

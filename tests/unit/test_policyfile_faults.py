@@ -5,7 +5,11 @@ import pytest
 from airgap_check.errors import InvalidFileError
 from airgap_check.policyfile import load
 
-KINDS = {"connection.not-allowlisted": "connection", "environment.cloud-url-set": "setting"}
+KINDS = {
+    "connection.not-allowlisted": "connection",
+    "environment.cloud-url-set": "setting",
+    "policy.expired-waiver": "policy-waiver",
+}
 ROLES = (
     "database, smtp, object-storage, webhook, idp, dns, ntp, syslog, monitoring, proxy, cluster, directory, dhcp, pki, "
     "registry, backup, file-storage, management, other"
@@ -150,6 +154,10 @@ def test_each_fault_is_named_once_with_its_place(text: str, fault: str) -> None:
         (
             "rule: connection.not-allowlisted, match: {}",
             "3:53: a waiver for everything is no waiver: name what it is for",
+        ),
+        (
+            "rule: policy.expired-waiver, match: {owner: o}",
+            "3:18: policy.expired-waiver is about waivers, and none waives what it finds",
         ),
         ("rule: connection.not-allowlisted, match: all", "3:53: Expected mapping, got str"),
         (

@@ -79,11 +79,11 @@ def test_a_manager_that_has_gone_ends_nothing(tmp_path: Path) -> None:
 
 
 def test_priorities_are_for_the_very_stream_that_leads_to_the_journal() -> None:
-    with tempfile.TemporaryFile() as stream:
+    with tempfile.TemporaryFile("w+") as stream:
         there = os.fstat(stream.fileno())
         right = {"JOURNAL_STREAM": f"{there.st_dev}:{there.st_ino}"}
-        assert reads_priorities(right, stream.fileno())
-        assert not reads_priorities({"JOURNAL_STREAM": f"{there.st_dev}:{there.st_ino + 1}"}, stream.fileno())
-        assert not reads_priorities({}, stream.fileno())
-        descriptor = stream.fileno()
-    assert not reads_priorities(right, descriptor)
+        assert reads_priorities(right, stream)
+        assert not reads_priorities({"JOURNAL_STREAM": f"{there.st_dev}:{there.st_ino + 1}"}, stream)
+        assert not reads_priorities({}, stream)
+    assert not reads_priorities(right, stream), "it is closed"
+    assert not reads_priorities(right, None)

@@ -12,7 +12,7 @@
     list: element.querySelector("ol.findings"),
     rest: rest(element),
   }));
-  const rows = all("tr[data-outcome]").map(element => ({element, text: element.textContent.toLowerCase()}));
+  const rows = all("#rules [data-outcome]").map(element => ({element, text: element.textContent.toLowerCase()}));
 
   function rest(element) {
     const place = element.querySelector("pre.lines");
@@ -82,6 +82,7 @@
       row.element.classList.toggle("off", !show);
       plain += show;
     }
+    for (const group of all("#rules dl > div")) group.classList.toggle("off", !group.querySelector("li:not(.off)"));
     const number = value => value.toLocaleString("en");
     said.textContent = `${number(shown)} of ${number(total)} findings, ${number(plain)} of ${number(rows.length)} rules without`;
   }
@@ -133,16 +134,4 @@
   all("table.sortable").forEach(sortable);
   tools.hidden = false;
   narrow();
-
-  // Paper shows everything, whatever was folded or narrowed on the screen.
-  let folded = [];
-  addEventListener("beforeprint", () => {
-    folded = all("details:not([open])");
-    folded.forEach(one => { one.open = true; });
-    all("pre.lines + pre.lines").forEach(one => { one.hidden = true; });
-  });
-  addEventListener("afterprint", () => {
-    folded.forEach(one => { one.open = false; });
-    all("pre.lines + pre.lines").forEach(one => { one.hidden = false; });
-  });
 })();

@@ -36,18 +36,18 @@ def alert(change: Change, **terms: Any) -> Alert:
 
 
 def test_each_destination_hears_what_it_asked_for() -> None:
-    everything = change(resolved=(known(2, "low"),), blinded=("traffic: no rights",))
+    everything = change(resolved=(known(2, "medium"),), blinded=("traffic: no rights",))
     assert alert(everything).counts == message.Counts(appeared=1, resolved=1, blinded=1, reasons=1)
     only = alert(everything, on=("resolved",))
     assert (only.appeared, len(only.resolved), only.blinded) == ((), 1, ())
-    assert told(everything, on=("resolved",), min_severity="medium") is None
+    assert told(everything, on=("resolved",), min_severity="high") is None
     assert told(change(before="not_compliant"), on=("verdict", "resolved")) is None
     assert told(change(appeared=()), on=("verdict",)) is not None
     assert told(change(appeared=(), before=None, verdict="compliant"), on=("verdict",)) is None
 
 
 def test_the_gravest_come_first_and_the_rest_is_counted() -> None:
-    many = change(appeared=(*(known(number, "low") for number in range(60)), known(99, "critical")))
+    many = change(appeared=(*(known(number, "medium") for number in range(60)), known(99, "critical")))
     made = alert(many)
     assert (made.counts.appeared, len(made.appeared)) == (61, 50)
     assert made.appeared[0].severity == made.gravity == "critical"

@@ -129,8 +129,8 @@ def test_a_folder_of_somebody_else_is_refused_and_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="others can write to it"):
         Spool(str(tmp_path))
     file = load(tmp_path, {"command": {"argv": ["/bin/true"]}})
-    (line,) = alerts.post(file, change(), str(tmp_path))
-    assert '"to 0" will not hear of this: state folder' in line
+    (line,) = alerts.post(file, change(), str(tmp_path)).lines
+    assert '"to 0" is told at once or never, as this is not kept: state folder' in line
     (line,) = pump(file, tmp_path)
     assert "others can write to it" in line
 

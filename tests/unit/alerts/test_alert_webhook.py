@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airgap_check import alerts
+from tests.live.servers import free_port
 from tests.unit.alerts.alerting import (
     AUTHORITY,
     HERE,
@@ -46,7 +47,7 @@ def is_signed(posted: Posted) -> bool:
 def test_a_change_arrives_once_as_signed_json(tmp_path: Path) -> None:
     with receiver(tmp_path) as server:
         file = load(tmp_path, webhook(tmp_path, server.port, headers={"X-Site": "bank"}))
-        assert alerts.post(file, change(blinded=("traffic: no rights",)), str(tmp_path / "state")) == []
+        assert alerts.post(file, change(blinded=("traffic: no rights",)), str(tmp_path / "state")).lines == []
         assert pump(file, tmp_path / "state") == []
         assert pump(file, tmp_path / "state") == []
     (posted,) = server.posted
@@ -75,7 +76,7 @@ def test_nothing_is_sent_or_written_without_a_change(tmp_path: Path) -> None:
     with receiver(tmp_path) as server:
         file = load(tmp_path, webhook(tmp_path, server.port))
         same = change(before="not_compliant", appeared=())
-        assert alerts.post(file, same, str(tmp_path / "state")) == []
+        assert alerts.post(file, same, str(tmp_path / "state")).lines == []
         assert pump(file, tmp_path / "state") == []
     assert server.posted == []
     assert not spooled(tmp_path / "state")
@@ -222,3 +223,28 @@ def test_one_that_hangs_takes_neither_all_the_time_nor_the_others_alerts(tmp_pat
         (line,) = pump(file, tmp_path / "state", seconds=1.0)
     assert '"to 0" was not told: TLS failed: it took too long' in line
     assert len(server.posted) == 1
+
+
+def test_what_cannot_be_kept_is_sent_at_once_and_only_once(tmp_path: Path) -> None:
+    (tmp_path / "state/spool").mkdir(parents=True)
+    (tmp_path / "state/spool").chmod(0o777)
+    state = tmp_path / "state"
+    with receiver(tmp_path) as server:
+        file = load(tmp_path, webhook(tmp_path, server.port), webhook(tmp_path, free_port()))
+        posted = alerts.post(file, change(), str(state))
+        assert [line.partition(":")[0] for line in posted.lines] == ["alerts"] * 2
+        lines = pump(file, state, unkept=posted.unkept)
+        assert '"to 1": was not told, and will not be: 127.0.0.1 refused' in lines[0]
+        assert "others can write to it" in lines[1]
+        pump(file, state)
+    (one,) = server.posted
+    assert is_signed(one)
+
+
+def test_what_cannot_be_kept_goes_to_nobody_who_is_not_approved(tmp_path: Path) -> None:
+    (tmp_path / "state/spool").mkdir(parents=True)
+    (tmp_path / "state/spool").chmod(0o777)
+    file = load(tmp_path, webhook(tmp_path, 443, "10.9.9.9"))
+    posted = alerts.post(file, change(), str(tmp_path / "state"))
+    line, _ = pump(file, tmp_path / "state", unkept=posted.unkept)
+    assert "it goes to 10.9.9.9:443, which no entry of the policy approves" in line

@@ -8,7 +8,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from airgap_check import engine, host, policyfile, rulebook
-from airgap_check.archive import Case, Grounds, Link, judgement, write
+from airgap_check.archive import Case, Grounds, Link, write
 from airgap_check.engine import Terms
 from airgap_check.evidence import Resolver, Setting
 from airgap_check.fact import Place
@@ -46,7 +46,7 @@ def judged(seen: Inspection, rules: int | None = None, terms: Terms | None = Non
     policy = policyfile.load("policy.yaml", POLICY, {rule.id: rule.kind for rule in ruleset.rules})
     reference = PolicyReference(path="policy.yaml", sha256=policy.sha256, derived=False)
     seen = msgspec.structs.replace(seen, policy=reference, **changes)
-    grounds = Grounds(policy, POLICY, files, terms or Terms())
+    grounds = Grounds(policy, ruleset, terms or Terms())
     return Case(seen, engine.judge(seen, ruleset, policy, grounds.terms), grounds, host.tool())
 
 
@@ -64,8 +64,7 @@ def derived(*records: AnyRecord) -> Case:
     ruleset = rulebook.load()
     policy = derive(seen.records(Setting), seen.records(Resolver))
     seen = msgspec.structs.replace(seen, policy=PolicyReference(path=None, sha256=policy.sha256, derived=True))
-    grounds = judgement.grounds(policy, ruleset, (), Terms())
-    return Case(seen, engine.judge(seen, ruleset, policy, Terms()), grounds, host.tool())
+    return Case(seen, engine.judge(seen, ruleset, policy, Terms()), Grounds(policy, ruleset, Terms()), host.tool())
 
 
 def archive(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,10 +12,12 @@ from msgspec.structs import replace
 from airgap_check.archive import Link, append, chain, chained, verification, write
 from airgap_check.archive.chain import Known
 from airgap_check.errors import UsageError
-from airgap_check.history.store import Store
+from airgap_check.history.memory import Memory, recalled
+from airgap_check.history.store import Head, Store
 from tests.unit.archive import archived
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from airgap_check.archive.chain import Chain
@@ -136,6 +140,32 @@ def test_a_later_part_of_a_chain_follows_what_is_kept_elsewhere(tmp_path: Path) 
     assert "does not follow" in told
 
 
+def test_a_head_that_is_known_covers_the_chain_of_its_host_and_no_other(tmp_path: Path) -> None:
+    runs(tmp_path, 2, host="a")
+    digests = runs(tmp_path, 3, host="b")
+    a, b = checked(tmp_path, Known(head=digests[-1]))
+    assert (a.failed, a.steps[-1].status, a.anchored) == (False, "open", frozenset())
+    assert (b.failed, b.anchored) == (False, frozenset(digests))
+    assert all(one.failed for one in checked(tmp_path, Known(head="f" * 64)))
+
+
+def test_archives_that_the_known_head_knows_nothing_of_are_named(tmp_path: Path) -> None:
+    digests = runs(tmp_path, 3)
+    (told,) = faults(tmp_path, Known(head=digests[0]))
+    assert "number 1" in told
+    assert "2 more follow that nobody knows of" in told
+
+
+def test_of_a_single_run_nobody_asks_what_it_follows_but_whether_it_is_the_last(tmp_path: Path) -> None:
+    digests = runs(tmp_path, 3)
+    last = [verification.verify(str(tmp_path / "host-3.zip"), None)]
+    (only,) = chain.check(last, Known(head=digests[2]), whole=False)
+    assert [step.status for step in only.steps] == ["open", "shown", "shown"]
+    assert only.anchored == {digests[2]}
+    (only,) = chain.check(last, Known(head=digests[1]), whole=False)
+    assert only.failed
+
+
 def test_each_host_has_a_chain_of_its_own(tmp_path: Path) -> None:
     runs(tmp_path, 2, host="a")
     runs(tmp_path, 3, host="b")
@@ -152,8 +182,7 @@ def test_the_memory_gives_each_archive_its_place(tmp_path: Path) -> None:
     state, folder = tmp_path / "state", tmp_path / "archives"
     folder.mkdir()
     for number in range(1, 4):
-        with Store(str(state)) as store:
-            append(str(folder / f"{number}.zip"), CASE, None, store)
+        append(str(folder / f"{number}.zip"), CASE, None, partial(recalled, str(state)))
     with Store(str(state)) as store:
         head = chained.head(store)
     assert head is not None
@@ -162,20 +191,88 @@ def test_the_memory_gives_each_archive_its_place(tmp_path: Path) -> None:
     assert only.anchored
 
 
+def head(state: Path) -> Head | None:
+    with Store(str(state)) as store:
+        return chained.head(store)
+
+
 def test_an_archive_that_could_not_be_written_leaves_the_chain_as_it_was(tmp_path: Path) -> None:
-    with Store(str(tmp_path / "state")) as store:
-        (tmp_path / "folder.zip").mkdir()
-        for name in ("1.zip", "2.zip"):
-            before = chained.head(store)
-            with pytest.raises(UsageError):
-                append(str(tmp_path / "folder.zip"), CASE, None, store)
-            assert chained.head(store) == before
-            append(str(tmp_path / name), CASE, None, store)
-            assert chained.head(store) != before
+    state = tmp_path / "state"
+    (tmp_path / "folder.zip").mkdir()
+    for name in ("1.zip", "2.zip"):
+        before = head(state)
+        with pytest.raises(UsageError):
+            append(str(tmp_path / "folder.zip"), CASE, None, partial(recalled, str(state)))
+        assert head(state) == before
+        append(str(tmp_path / name), CASE, None, partial(recalled, str(state)))
+        assert head(state) != before
+
+
+def test_the_memory_is_free_while_the_members_are_written(tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    free: list[bool] = []
+
+    class Slow(bytes):
+        """A policy whose bytes take as long as another run needs."""
+
+        def __len__(self) -> int:
+            with Store(state):
+                free.append(True)
+            return super().__len__()
+
+    policy = CASE.grounds.policy
+    text, policy.text = policy.text, Slow(policy.text)
+    try:
+        append(str(tmp_path / "a.zip"), CASE, None, partial(recalled, state))
+    finally:
+        policy.text = text
+    assert free
+
+
+def test_a_head_that_another_run_has_followed_is_not_taken_back(tmp_path: Path) -> None:
+    state, archives = tmp_path / "state", tmp_path / "archives"
+    recall = partial(recalled, str(state))
+    (tmp_path / "folder.zip").mkdir()
+    archives.mkdir()
+    calls = 0
+
+    @contextmanager
+    def interrupted() -> Iterator[Memory]:
+        """Hold the memory, and let another run go between the step of the head and its being taken back."""
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            append(str(archives / "2.zip"), CASE, None, recall)
+        with recall() as memory:
+            yield memory
+
+    with pytest.raises(UsageError):
+        append(str(tmp_path / "folder.zip"), CASE, None, interrupted)
+    now = head(state)
+    assert now is not None
+    assert now.sequence == 2
+    (told,) = faults(archives, Known(head=now.digest))
+    assert "number 1 is missing before number 2" in told
+
+
+def test_where_the_head_cannot_be_kept_the_archive_belongs_to_no_chain_and_says_why(tmp_path: Path) -> None:
+    @contextmanager
+    def full() -> Iterator[Memory]:
+        with recalled(str(tmp_path / "state")) as memory:
+            assert memory.store
+            memory.store.unwritable = "the disk is full"
+            yield memory
+
+    written = append(str(tmp_path / "a.zip"), CASE, None, full)
+    assert written.outside == "the disk is full"
+    verified = verification.verify(str(tmp_path / "a.zip"), None)
+    assert (verified.failed, verified.digest) == (False, written.digest)
+    assert verified.manifest is not None
+    assert verified.manifest.link() == Link(None, 0)
 
 
 def test_without_a_memory_there_is_no_chain(tmp_path: Path) -> None:
-    append(str(tmp_path / "a.zip"), CASE, None, None)
+    append(str(tmp_path / "a.zip"), CASE, None, partial(recalled, ""))
     verified = verification.verify(str(tmp_path / "a.zip"), None)
     assert verified.manifest is not None
     assert verified.manifest.link() == Link(None, 0)

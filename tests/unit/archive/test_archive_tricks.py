@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-from airgap_check.archive import form, verification
+from airgap_check.archive import evidence, form, verification
 from airgap_check.errors import UsageError
 from tests.unit.archive.archived import archive
 
@@ -143,11 +143,12 @@ def test_a_bomb_stops_at_the_size_that_it_claims(path: Path) -> None:
     assert "unpacks to more than" in told(path)
 
 
-def test_a_file_that_is_no_archive_is_a_matter_of_usage(tmp_path: Path) -> None:
+def test_a_file_that_is_called_so_and_is_none_does_not_verify(tmp_path: Path) -> None:
     for content in (b"", b"{}", b"\x1f\x8b\x08", b"PK\5\6" + bytes(18)):
         (tmp_path / "a.zip").write_bytes(content)
-        with pytest.raises(UsageError, match="not an archive of airgap-check"):
-            verification.verify(str(tmp_path / "a.zip"), None)
+        assert "no archive: it does not begin as" in told(tmp_path / "a.zip")
+        with pytest.raises(UsageError, match="does not verify: no archive"):
+            evidence(str(tmp_path / "a.zip"))
 
 
 def test_a_zip_of_somebody_else_does_not_verify(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from airgap_check.engine import Terms
 from airgap_check.errors import UsageError
 from airgap_check.finding import Report
 from airgap_check.release import seal
+from airgap_check.rule import RuleSet
 from tests.unit.archive import archived, forgery
 
 if TYPE_CHECKING:
@@ -296,9 +297,10 @@ def test_a_broken_archive_is_not_judged_again(path: Path) -> None:
 
 def test_what_is_too_long_for_a_member_is_refused_before_it_is_written(path: Path) -> None:
     case = archived.case(archived.VIOLATION, rules=2)
-    files = (("x" * 120 + "/y.yaml", b""), *case.grounds.rules)
+    rules = case.grounds.rules
+    rules = RuleSet(rules.rules, rules.sha256, (("x" * 120 + "/y.yaml", b""), *rules.files))
     with pytest.raises(UsageError, match="too long"):
-        writing.write(str(path), case._replace(grounds=case.grounds._replace(rules=files)), Link(), None)
+        writing.write(str(path), case._replace(grounds=case.grounds._replace(rules=rules)), Link(), None)
     assert not path.exists()
     assert not list(path.parent.iterdir())
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
-from airgap_check import cli
-from airgap_check.archive import Link, append, form
+from airgap_check import cli, host, pseudonyms
+from airgap_check.archive import Link, append, form, memory, write
 from airgap_check.errors import UsageError
-from airgap_check.history.store import Store
+from airgap_check.history.memory import recalled
 from airgap_check.release import seal
 from tests import building
-from tests.unit.archive import archived
+from tests.unit.archive import archived, forgery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Call = Callable[..., tuple[int, str]]
 
@@ -54,6 +58,19 @@ def test_a_key_is_never_written_over_another(tmp_path: Path, key: Path, call: Ca
     assert call("keygen", "--out", key)[0] == 2
     assert not key.exists()
     assert call("keygen", "--out", tmp_path / "nowhere" / "key")[0] == 2
+
+
+def test_a_key_for_pseudonyms_is_one_that_pseudonymize_takes(tmp_path: Path, call: Call) -> None:
+    path = tmp_path / "pseudonyms.key"
+    assert call("keygen", "--pseudonyms", path) == (0, f"{path}\n")
+    assert path.stat().st_mode & 0o777 == 0o600
+    first = pseudonyms.load(str(path)).id
+    assert call("keygen", "--pseudonyms", path)[0] == 2
+    assert pseudonyms.load(str(path)).id == first
+    path.unlink()
+    call("keygen", "--pseudonyms", path)
+    assert pseudonyms.load(str(path)).id != first
+    assert not list(tmp_path.glob("*.pub"))
 
 
 def test_the_key_says_its_fingerprint(tmp_path: Path, call: Call) -> None:
@@ -108,8 +125,8 @@ def test_a_folder_has_to_hold_the_whole_chain(tmp_path: Path, call: Call) -> Non
     folder, state = tmp_path / "archives", tmp_path / "state"
     folder.mkdir()
     case = archived.case(archived.VIOLATION, rules=2)
-    with Store(str(state)) as store:
-        digests = [append(str(folder / f"{number}.zip"), case, None, store) for number in range(1, 4)]
+    recall = partial(recalled, str(state))
+    digests = [append(str(folder / f"{number}.zip"), case, None, recall).digest for number in range(1, 4)]
     assert call("verify", folder, "--integrity-only")[0] == 0
     assert call("verify", folder)[0] == 4
     code, told = call("verify", folder, "--state", state)
@@ -129,6 +146,92 @@ def test_a_folder_has_to_hold_the_whole_chain(tmp_path: Path, call: Call) -> Non
     code, told = call("verify", folder, "--state", state)
     assert code == 1
     assert "is not the last" in told
+
+
+def test_a_newest_archive_alone_is_verified_by_the_head_that_the_host_remembers(tmp_path: Path, call: Call) -> None:
+    recall = partial(recalled, str(tmp_path / "state"))
+    for number in (1, 2):
+        archived.archive(tmp_path / f"{number}.zip")
+        append(str(tmp_path / f"{number}.zip"), archived.case(archived.VIOLATION, rules=2), None, recall)
+    assert call("verify", tmp_path / "2.zip", "--state", tmp_path / "state")[0] == 0
+    assert call("verify", tmp_path / "1.zip", "--state", tmp_path / "state")[0] == 1
+
+
+def test_an_empty_folder_of_state_stays_empty(tmp_path: Path, call: Call) -> None:
+    archived.archive(tmp_path / "a.zip")
+    (tmp_path / "state").mkdir()
+    assert call("verify", tmp_path / "a.zip", "--state", tmp_path / "state")[0] == 2
+    assert not list((tmp_path / "state").iterdir())
+
+
+def test_one_file_of_a_folder_that_is_no_archive_any_more_hides_nothing(tmp_path: Path, call: Call) -> None:
+    recall = partial(recalled, str(tmp_path / "state"))
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    for number in (1, 2, 3):
+        append(str(folder / f"{number}.zip"), archived.case(archived.VIOLATION, rules=2), None, recall)
+    (folder / "2.zip").write_bytes(b"")
+    code, told = call("verify", folder, "--integrity-only")
+    assert code == 1
+    assert "structure  FAILED: no archive" in told
+    assert "number 2 is missing" in told
+
+
+def test_nothing_that_an_archive_says_reaches_the_terminal_as_it_is(tmp_path: Path, call: Call) -> None:
+    path = tmp_path / "a.zip"
+    archived.archive(path)
+    held, listed = forgery.contents(path)
+    forgery.forge(path, held, listed, previous="\x1b[2J" + "a" * 60, sequence=3)
+    code, told = call("verify", path, "--expect-head", "0" * 64, "--after", "1" * 64)
+    assert code == 1
+    assert "\x1b" not in told
+    other = replace(host.tool(), version="\x1b]0;owned\x07")
+    case = archived.case(archived.VIOLATION, rules=4)
+    write(str(path), case._replace(tool=other), Link(), None)
+    assert "\x1b" not in call("verify", path)[1]
+
+
+def test_rules_that_this_version_does_not_understand_are_no_proof_of_a_change(tmp_path: Path, call: Call) -> None:
+    path = tmp_path / "a.zip"
+    for tool, expected in ((host.tool(), 1), (replace(host.tool(), version="99"), 4)):
+        write(str(path), archived.case(archived.VIOLATION, rules=4)._replace(tool=tool), Link(), None)
+        held, listed = forgery.contents(path)
+        rule = next(name for name in held if name.startswith("rules/"))
+        held[rule] = held[rule].replace(b"severity:", b"gravity:")
+        forgery.forge(path, held, listed)
+        assert call("verify", path, "--integrity-only")[0] == expected
+
+
+def test_many_small_members_are_a_bomb_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    archived.archive(path)
+    held, listed = forgery.contents(path)
+    blob = bytes(form.largest("rules/"))
+    held |= {f"rules/bomb/{number}.yaml": blob for number in range(20)}
+    with pytest.raises(form.BadArchiveError, match="more than 16,777,216 bytes of policy, rules"):
+        forgery.forge(path, held, listed)
+
+
+def test_an_archive_that_takes_more_memory_than_there_is_ends_the_verification_and_no_more(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.zip"
+    archived.archive(path)
+    held, listed = forgery.contents(path)
+    held[form.REPORT] = b'"' + b"a" * (64 << 20) + b'"'
+    forgery.forge(path, held, listed)
+    monkeypatch.setattr(memory, "_LEAST", 0)
+    monkeypatch.setattr(os, "sysconf", lambda _name: (now_taken() + (32 << 20)) * 2 if _name == "SC_PHYS_PAGES" else 1)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    code, told = call("verify", path)
+    assert code == 2
+    assert "MiB of memory: not verified" in told
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def now_taken() -> int:
+    """Return the address space of this process in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * 4096
 
 
 def test_a_head_that_no_archive_has_is_missed(tmp_path: Path, call: Call) -> None:

@@ -53,9 +53,20 @@ def test_a_clock_that_was_set_back_does_not_hide_that_a_run_is_late() -> None:
 
 
 def test_over_a_restart_only_a_clock_that_was_set_back_shows() -> None:
-    assert [one.cause for one in interruptions(Precedent(moment(500, boot="other"), moment(0)))] == ["no-run"]
-    (jump,) = interruptions(Precedent(moment(-500, boot="other"), moment(0)))
-    assert (jump.cause, jump.seconds) == ("clock", -500)
+    assert [one.cause for one in interruptions(Precedent(moment(500, boot="other", uptime=100), moment(0)))] == [
+        "no-run"
+    ]
+    jump, gap = interruptions(Precedent(moment(-500, boot="other", uptime=100), moment(0)))
+    assert (jump.cause, jump.seconds) == ("clock", -600)
+    assert (gap.cause, gap.seconds, gap.overdue) == ("no-run", 100, "unknown"), "it may have been off for a year"
+
+
+def test_a_clock_that_was_set_back_over_a_restart_does_not_hide_how_long_ago_that_was() -> None:
+    for seconds in (-500, 60):
+        jump, gap = interruptions(Precedent(moment(seconds, boot="other", uptime=9000), moment(0)))
+        assert (jump.cause, jump.seconds) == ("clock", seconds - 9000)
+        assert (gap.cause, gap.seconds, gap.overdue) == ("no-run", 9000, "yes")
+    assert {one.overdue for one in interruptions(Precedent(moment(-500, boot="other"), moment(0)), None)} == {"no"}
 
 
 def test_what_a_clock_makes_up_for_is_no_jump() -> None:

@@ -82,6 +82,14 @@ def test_more_findings_than_there_is_room_for_are_counted_and_not_kept(
         assert memory.runs(1)[0].standing == 25
 
 
+def test_what_is_gone_takes_no_room_from_what_is_new(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standing, "MOST", 10)
+    for minute in range(3):
+        run(state, minute, results_of([f"{minute}.{number}" for number in range(10)]))
+    with account.reading(state) as memory:
+        assert [one.appeared for one in memory.runs(3)] == [10, 10, 10]
+
+
 def test_a_file_shrinks_when_there_is_less_in_it(state: str) -> None:
     path = Path(state, "history.sqlite")
     run(state, 0, result("a.rule", *(finding(f"{number}" * 20) for number in range(8000))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import sqlite3
@@ -132,6 +134,7 @@ def test_a_file_of_a_later_version_is_refused_and_left_alone(state: str) -> None
     connection = sqlite3.connect(Path(state, "history.sqlite"))
     connection.execute("PRAGMA user_version = 99")
     connection.close()
+    Path(state, "lock").write_text("sealed 99 in its own way\n")
     with pytest.raises(UsageError, match="another version"):
         Store(state)
     assert not list(Path(state).glob("*.corrupt-*"))
@@ -177,6 +180,15 @@ def test_a_second_run_waits_for_the_first_and_says_so_when_that_does_not_end(
     threading.Timer(0.2, lambda: first.__exit__(None, None, None)).start()
     with Store(state) as second:
         assert second.preflight() is None
+
+
+def test_a_file_system_that_cannot_lock_is_said_to_be_one(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(UsageError, match="cannot be locked: No locks available"):
+        Store(state)
 
 
 _WRITER = """

@@ -69,8 +69,8 @@ def telling(canary: str) -> set[str]:
 
 
 def forms(text: str) -> set[str]:
-    encoded = base64.b64encode(text.encode()).decode().rstrip("=")
-    return {text, quote(text), quote(text, safe=""), encoded[: len(encoded) // 4 * 4]}
+    content = text.encode()
+    return {text, quote(text), quote(text, safe=""), base64.b64encode(content).decode()[: len(content) * 8 // 6]}
 
 
 def outputs(planting: Planting) -> dict[str, str]:

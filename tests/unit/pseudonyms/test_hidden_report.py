@@ -7,10 +7,12 @@ import re
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
-from airgap_check import pseudonyms, recording, reporters
+from airgap_check import baseline, pseudonyms, recording, reporters
 from airgap_check.cli import main
 from airgap_check.engine import Terms, judge
+from airgap_check.errors import UsageError
 from airgap_check.fact import Process, Workload
 from airgap_check.finding import Report
 from airgap_check.pseudonyms.text import Masking
@@ -19,8 +21,6 @@ from tests import building, reports
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from airgap_check.inspection import Inspection
 
@@ -166,3 +166,41 @@ def test_every_token_of_a_hidden_report_opens_with_its_key() -> None:
     tokens = set(re.findall(r"\bx[a-z2-7]{26,}", text))
     assert len(tokens) > 20
     assert not [token for token in tokens if unseal(KEY, token) is None]
+
+
+def test_no_digest_of_what_the_owner_wrote_lets_anybody_try_it_out() -> None:
+    assert HIDDEN.policy.sha256 != REPORT.policy.sha256
+    assert HIDDEN.baseline is not None
+    assert HIDDEN.baseline.sha256 != "ab" * 32
+    assert HIDDEN.policy.sha256 == pseudonyms.pseudonymize(REPORT, KEY).policy.sha256
+    assert re.fullmatch("[0-9a-f]{64}", HIDDEN.policy.sha256)
+    assert HIDDEN.rules_sha256 == REPORT.rules_sha256, "that of the shipped rules is everybody's"
+    assert HIDDEN.tool == REPORT.tool
+
+
+def test_hidden_evidence_says_that_it_is_wherever_it_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hidden = pseudonyms.pseudonymize_inspection(seen(), KEY)
+    report = judge(hidden, building.RULES, building.policy(), Terms())
+    assert f"pseudonyms (key {KEY.id})" in report.relaxed_by
+    assert main(["reveal", "; ".join(report.relaxed_by), "--key", key_file(tmp_path, bytes(32))]) == 2
+    assert f"made with the key {KEY.id}" in capsys.readouterr().err
+
+
+def test_a_hidden_report_is_no_baseline(tmp_path: Path) -> None:
+    file = tmp_path / "hidden.json"
+    file.write_text(reporters.render("json", HIDDEN))
+    with pytest.raises(UsageError, match="no baseline"):
+        baseline.load(str(file))
+
+
+def test_without_the_key_a_failure_says_only_why_there_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "none")
+    assert (
+        main(["audit", "--policy", "/srv/zanzibar/policy.yaml", "--format", "zanzibar", "--pseudonymize", missing]) == 2
+    )
+    assert "zanzibar" not in (said := capsys.readouterr().err.lower())
+    assert "no such key" in said

@@ -53,17 +53,20 @@ def test_a_key_is_read_as_bytes_digits_or_base64(content: bytes, tmp_path: Path)
     assert load(str(file)).id == KEY.id
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"-----BEGIN PRIVATE KEY-----", bytes(33), b"0" * 63])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"a passphrase".ljust(31, b"!") + b"\n", b"short", b"-----BEGIN PRIVATE KEY-----", bytes(33), b"0" * 63],
+)
 def test_what_is_no_key_is_refused_with_the_command_that_makes_one(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_bytes(content)
     file.chmod(0o600)
-    with pytest.raises(UsageError, match="openssl rand -hex 32"):
+    with pytest.raises(UsageError, match="airgap-check keygen --pseudonyms "):
         load(str(file))
 
 
 def test_a_missing_key_is_refused_with_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no such key.*openssl rand"):
+    with pytest.raises(UsageError, match=r"no such key.*airgap-check keygen --pseudonyms "):
         load(str(tmp_path / "none"))
 
 

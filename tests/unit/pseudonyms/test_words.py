@@ -134,3 +134,34 @@ def test_a_host_called_like_a_word_of_ours_is_hidden_where_a_text_speaks_of_it()
     masking = Masking(KEY)
     masking.meet_host("gateway")
     assert masking.text("asked gateway for it") == f"asked {masking.host('gateway')} for it"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10.77.3", "v10.77.3", "10.77.772", "10.5047044", "93.184.337", "192.168.7", "192.168", "172.20.4-zz", "481516",
+        "/home/core/archive.yaml", "~/archive", "sha256:" + "ab" * 32, "/srv/tenants/481516/data",
+    ],
+)  # fmt: skip
+def test_other_ways_to_write_an_address_numbers_of_accounts_paths_and_digests_are_hidden(text: str) -> None:
+    for hidden in (MASKING.text(text) if not text.isdigit() else "", MASKING.foreign(text)):
+        assert text not in hidden
+        assert not {"core", "archive", "481516", "tenants"} & set(hidden.replace(".", "/").split("/"))
+    assert revealed(MASKING.foreign(text)) == text
+
+
+@pytest.mark.parametrize("text", ["17.4.0", "5.15.167", "6.1.0-28-amd64", "2026.11.4", "412", "65535", "1.5"])
+def test_versions_and_small_numbers_stay(text: str) -> None:
+    assert MASKING.foreign(text) == text
+
+
+def test_the_mask_of_a_network_stays_and_its_address_does_not() -> None:
+    assert MASKING.foreign("10.77.3.0/255.255.255.0").endswith("/255.255.255.0")
+
+
+def test_what_a_host_wrote_in_words_of_ours_is_hidden_where_a_text_speaks_of_it() -> None:
+    masking = Masking(KEY)
+    masking.meet_foreign("core/archive:backup")
+    assert masking.text("the image core/archive:backup is not pinned") == (
+        f"the image {masking.foreign('core/archive:backup')} is not pinned"
+    )

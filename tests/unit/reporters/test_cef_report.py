@@ -1,56 +1,26 @@
-"""CEF: a strict reader of our own by the guide, and pycef, find in each line what was put there."""
+"""CEF: a strict reader of our own by the guide, and jc, find in each line what was put there."""
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import pycef  # type: ignore[import-untyped]
+import jc
 import pytest
 from hypothesis import given
 
 from airgap_check.redact import printable
 from airgap_check.reporters import cef_report
+from tests import formats
 from tests.reports import compliant, inconclusive, of_size, sample
 from tests.verdicts import FAILING, TEXTS, UNDECIDED, saying
 
 if TYPE_CHECKING:
     from airgap_check.finding import Report
-
-HEADER = re.compile(r"CEF:0" + r"\|((?:[^|\\]|\\[|\\])*)" * 5 + r"\|(\d+)\|(.*)")
-PAIR = re.compile(r"([A-Za-z0-9_]+)=((?:[^=\\]|\\[=\\nr])*?)(?= [A-Za-z0-9_]+=|\Z)")
-NUMBERS = {"cnt", "spt", "dpt", "spid", "rt", "start", "end", "deviceDirection"}
-LONGEST = {"act": 63, "outcome": 63, "proto": 31, "dvchost": 100}
+    from tests.formats import Cef
 
 
-def parse(line: str) -> tuple[list[str], int, dict[str, str]]:
-    """Read a line strictly: the five texts of the header, the severity, the extension."""
-    header = HEADER.fullmatch(line)
-    assert header, line
-    assert 0 <= int(header[6]) <= 10
-    fields: dict[str, str] = {}
-    position = 0
-    for pair in PAIR.finditer(header[7]):
-        assert pair.start() == position, line
-        position = pair.end() + 1
-        assert pair[1] not in fields
-        fields[pair[1]] = re.sub(r"\\(.)", lambda escape: {"n": "\n"}.get(escape[1], escape[1]), pair[2])
-    assert position == len(header[7]) + 1, line
-    for key, text in fields.items():
-        assert text, key
-        assert len(text) <= LONGEST.get(key, 1023)
-        assert key not in NUMBERS or int(text) >= 0
-        assert not re.fullmatch(r"cs\d", key) or f"{key}Label" in fields
-        if key in {"src", "dst"}:
-            IPv4Address(text)
-        if re.fullmatch(r"c6a\d", key):
-            IPv6Address(text)
-    return [re.sub(r"\\(.)", r"\1", header[number]) for number in range(1, 6)], int(header[6]), fields
-
-
-def read(report: Report) -> list[tuple[list[str], int, dict[str, str]]]:
-    return [parse(line) for line in cef_report.render(report).removesuffix("\n").split("\n")]
+def read(report: Report) -> list[Cef]:
+    return formats.cef(cef_report.render(report))
 
 
 @pytest.mark.parametrize("report", [sample(), compliant(), inconclusive()], ids=["sample", "compliant", "inconclusive"])
@@ -85,6 +55,8 @@ def test_of_a_caller_the_other_end_is_the_source_and_ipv6_has_its_own_keys() -> 
     fields = [line[2] for line in read(sample())]
     (caller,) = (one for one in fields if one.get("deviceDirection") == "0")
     assert (caller["src"], caller["dst"], caller["dpt"]) == ("10.1.2.3", "10.0.0.2", "8080")
+    assert (caller["dproc"], caller["duser"]) == ("node", "objectos")
+    assert "sproc" not in caller
     (modern,) = (one for one in fields if "c6a3" in one)
     assert modern["c6a3Label"] == "Destination IPv6 Address"
     assert "dst" not in modern
@@ -97,12 +69,12 @@ def test_a_name_that_was_asked_for_is_the_destination() -> None:
     assert int(asked["start"]) < int(asked["end"])
 
 
-def test_pycef_reads_the_same() -> None:
-    for line in cef_report.render(of_size(50)).splitlines() + cef_report.render(compliant()).splitlines():
-        header, severity, fields = parse(line)
-        understood = pycef.parse(line)
-        assert understood["DeviceEventClassID"] == header[3]
-        assert understood["DeviceSeverity"] == str(severity)
+def test_jc_reads_the_same() -> None:
+    text = cef_report.render(of_size(50)) + cef_report.render(compliant())
+    understanding: Any = jc.parse("cef", text)
+    for (header, severity, fields), understood in zip(formats.cef(text), understanding, strict=True):
+        assert understood["deviceEventClassId"] == header[3]
+        assert understood["agentSeverity"] == str(severity)
         assert understood["outcome"] == fields["outcome"]
         assert understood.get("fingerprint") == fields.get("cs1")
 

@@ -42,7 +42,7 @@ def test_without_colour_no_escape_is_written_and_with_colour_only_colours() -> N
 
 def test_what_is_known_again_what_vanished_and_when_nobody_looked_is_said() -> None:
     text = " ".join(console_report.render(reports.sample(), width=200).split())
-    assert "Vanished since the baseline connection.not-allowlisted (high)" in text
+    assert "Vanished since the baseline connection.multicast (medium)" in text
     assert "baseline: last <week>.json of app1.bank.example" in text
     assert "unobserved: 2026-11-20T12:05:00Z to 2026-11-20T12:06:00Z (1m)" in text
     assert "lost 17" in text
@@ -66,7 +66,7 @@ def test_told_plainly_every_line_is_words_after_a_label_or_a_heading_or_advice()
     ]
     assert "Finding: curl to 93.184.216.34:443/tcp (SYN-SENT), 4 times" in lines
     assert "Because: direction is outbound, remote.scope is public, allowed is no" in lines
-    assert "Unobserved: 2026-11-20T12:05:00Z to 2026-11-20T12:06:00Z (1m)" in lines
+    assert "Unobserved: 2026-11-20T12:05:00Z to 2026-11-20T12:06:00Z (1m): the machine slept" in lines
 
 
 def test_told_plainly_it_says_the_same_in_the_same_order() -> None:

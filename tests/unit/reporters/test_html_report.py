@@ -8,6 +8,7 @@ from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
+from msgspec.structs import replace
 
 from airgap_check.reporters import render, sign_off
 from airgap_check.reporters.html import dossier
@@ -37,6 +38,10 @@ class Page(HTMLParser):
             for name, found in self.tags
             if name == tag and all(found.get(key) == value for key, value in attributes.items())
         ]
+
+    def findings(self) -> list[str]:
+        """Return the classes of each finding that is shown in full."""
+        return [found["class"] or "" for found in self.of("li") if "data-accepted" in found]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +90,7 @@ def test_everything_that_the_report_holds_is_in_it(sample: str) -> None:
     for wanted in (
         *report.reasons, *(one.text for one in report.limitations), *report.relaxed_by,
         "12:05:00Z to 2026-11-20T12:06:00Z",
-        "Vanished since the baseline", "10.66.6.6:6666", "Proof of sight", "the interface went away", "inside tunnels",
+        "Vanished since the baseline", "239.66.6.6:6666", "Proof of sight", "the interface went away", "inside tunnels",
     ):  # fmt: skip
         assert " ".join(wanted.split()) in text
 
@@ -110,17 +115,76 @@ def test_every_id_is_there_once_and_every_reference_leads_to_one(sample: str) ->
 def test_a_snapshot_has_no_timeline_and_an_observation_has_one(sample: str) -> None:
     assert Page(sample).of("section", id="timeline")
     assert not Page(render("html", reports.compliant())).of("section", id="timeline")
+    silent = render("html", replace(reports.sample(), connections=()))
+    assert "nothing was seen" in silent[silent.index('id="timeline"') :]
 
 
 def test_a_large_report_folds_and_drops_nothing() -> None:
     number = 2 * dossier.MOST_IN_FULL
     text = render("html", reports.of_size(number))
     page = Page(text)
-    in_full = len(page.of("li", **{"class": "finding"}))
+    in_full = len(page.findings())
     lines = sum(len(block.splitlines()) for block in re.findall(r'<pre class="lines">(.*?)</pre>', text, re.DOTALL))
     assert in_full == dossier.MOST_IN_FULL
     assert in_full + lines == number
     assert f"Of {number:,} findings {in_full:,} are shown in full" in page.text
+
+
+def test_paper_has_an_end_and_says_what_it_lacks() -> None:
+    number = 2 * dossier.MOST_IN_FULL
+    report = reports.of_size(number)
+    page = Page(render("html", report))
+    full, brief, off = (
+        sum(f"on-paper-{kind}" in found for found in page.findings()) for kind in ("full", "brief", "not")
+    )
+    rules = sum(1 for result in report.results if result.findings)
+    assert (full, brief) == (rules * 3, rules * 12)
+    assert full + brief + off == dossier.MOST_IN_FULL
+    said = re.findall(r"And ([0-9,]+) more findings, in this file and in the JSON report, but not on paper", page.text)
+    assert sum(int(one.replace(",", "")) for one in said) == number - full - brief
+    assert "The first 25 of 1,8" in page.text
+
+
+def test_the_first_screen_says_what_failed_and_what_was_relaxed(sample: str) -> None:
+    report = reports.sample()
+    box = sample[sample.index('id="verdict"') : sample.index('class="figures"')]
+    failed = [result for result in report.results if f"{result.rule} (" in " ".join(report.reasons)]
+    assert failed
+    for result in failed:
+        assert f'<a href="#{result.rule}">{result.title}</a>' in box
+    for text in report.relaxed_by:
+        assert text in Page(box).text
+    assert "J. Doe, on 2026-11-20" in sample[: sample.index('id="verdict"')]
+
+
+def test_what_is_public_does_not_hide_behind_a_thousand_internal_addresses() -> None:
+    report = reports.of_size(2000)
+    page = render("html", report)
+    table = page[page.index("The same as a table") : page.index("</table>", page.index("The same as a table"))]
+    first = re.findall(r'data-label="To"><code>([^<]*)<', table)[:200]
+    assert len(first) == 200
+    assert not [where for where in first if where.startswith("10.")]
+    assert page[page.index('id="egress"') :].index("93.0.0.") < page[page.index('id="egress"') :].index("10.0.")
+
+
+def test_an_empty_map_says_whether_anybody_looked() -> None:
+    report = replace(reports.compliant(), connections=())
+    assert "Nothing left this host, or tried to, as far as it was seen." in Page(render("html", report)).text
+    blind = replace(report, coverage=tuple(one for one in report.coverage if one.collector != "sockets"))
+    for name in ("html", "markdown"):
+        text = render(name, blind)
+        assert "Nobody looked for connections in this run." in text
+        assert "Nothing left this host" not in text
+    assert "Outbound connections" not in Page(render("html", blind)).text
+
+
+def test_a_rule_that_does_not_apply_is_named_below_its_reason(sample: str) -> None:
+    page = Page(sample)
+    moot = [result for result in reports.sample().results if result.outcome == "not_applicable"]
+    named = [found for found in page.of("li") if found.get("data-outcome") == "not_applicable"]
+    assert len(named) == len(moot) > 0
+    for result in moot:
+        assert result.reason[1:] in page.text
 
 
 def test_it_ends_in_the_sheet_to_sign(sample: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -16,34 +15,12 @@ from msgspec.structs import replace
 from airgap_check import cli
 from airgap_check.finding import SEVERITIES, Finding, Report, RuleResult
 from airgap_check.reporters import nagios_report
+from tests.formats import nagios as parse
 from tests.reports import compliant, inconclusive, of_size, sample
 from tests.verdicts import TEXTS, saying, told
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NEGATE = "/usr/lib/nagios/plugins/negate"
-NUMBER = r"-?\d+(?:\.\d+)?"
-# Monitoring Plugins Development Guidelines, 2.6: 'label'=value[UOM];[warn];[crit];[min];[max]
-DATUM = re.compile(rf"([^='\s|]+)=({NUMBER})(s|us|ms|%|B|KB|MB|TB|c)?(?:;({NUMBER})?)?(?:;({NUMBER})?)?(?:;{NUMBER})?")
-CODES = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
-
-
-def parse(line: str) -> tuple[int, str, dict[str, tuple[float, str | None, str | None]]]:
-    """Read a line strictly: exit code, text, and of each datum its value and what warns and what is critical."""
-    assert line.endswith("\n")
-    assert line.count("\n") == 1
-    assert len(line.encode()) <= 4096
-    assert line.count("|") <= 1
-    assert line[:-1].isprintable()
-    status = re.fullmatch(r"AIRGAP (OK|WARNING|CRITICAL|UNKNOWN) - ([^|]*?)(?: \| (.*))?\n", line)
-    assert status is not None, line
-    data = {}
-    for text in (status[3] or "").split():
-        datum = DATUM.fullmatch(text)
-        assert datum is not None, text
-        assert datum[1] not in data
-        assert len(datum[1]) <= 19
-        data[datum[1]] = (float(datum[2]), datum[4], datum[5])
-    return CODES[status[1]], status[2], data
 
 
 def found(report: Report) -> list[tuple[RuleResult, Finding]]:
@@ -174,3 +151,37 @@ def test_the_negate_plugin_understands_it() -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": "."})
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("AIRGAP OK - not compliant")
+
+
+def from_outside(stdout: str, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with its output, or both of its outputs, going somewhere that takes none."""
+    line = [sys.executable, "-m", "airgap_check", *argv]
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {stdout}', "sh", *line], capture_output=True, encoding="utf-8",
+        errors="backslashreplace", check=False, env=os.environ | {"PYTHONPATH": "."} | environment,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("stdout", [">/dev/full", ">/dev/full 2>&1", ">&-", "2>/dev/full", "2>&-"])
+def test_an_error_that_nobody_can_read_is_unknown_all_the_same(stdout: str) -> None:
+    done = from_outside(stdout, "audit", "--format", "nagios", "--nonsense")
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    if done.stdout:
+        assert parse(done.stdout)[1] == "unrecognized arguments: --nonsense"
+    assert from_outside(stdout, "audit", "--nonsense").returncode == 2
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_error_in_letters_that_the_locale_lacks_is_unknown_all_the_same(encoding: str) -> None:
+    done = from_outside("", "replay", "/nowhere/é→", "--format", "nagios", PYTHONIOENCODING=encoding)
+    assert done.returncode == 3
+    assert parse(done.stdout)[0] == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_a_verdict_is_told_even_where_standard_error_takes_nothing() -> None:
+    folder = GOLDEN / "violations"
+    argv = ["replay", str(folder / "evidence.jsonl"), "--policy", str(folder / "policy.yaml"), "--format", "nagios"]
+    done = from_outside("2>/dev/full", *argv)
+    assert (done.returncode, parse(done.stdout)[0]) == (2, 2)

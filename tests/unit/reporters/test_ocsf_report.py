@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import jsonschema  # type: ignore[import-untyped]  # no stubs for three calls
 import pytest
 from msgspec.structs import replace
-from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from airgap_check.reporters import ocsf_report
-from airgap_check.reporters.ocsf_event import VERSION, read_time
-from tests import reports
+from airgap_check.reporters.ocsf_event import read_time
+from tests import formats, reports
 from tests.building import STARTED
 
 if TYPE_CHECKING:
     from airgap_check.finding import Report
 
 FINDING, NETWORK, NAME = 2003, 4001, 4003
-
-
-@cache
-def schema() -> Any:
-    return OcsfJsonSchemaEmbedded(get_ocsf_schema(version=VERSION))
-
-
-@cache
-def validator(class_uid: int, profiles: tuple[str, ...]) -> Any:
-    name = schema().lookup_class_name_from_uid(class_uid)
-    return jsonschema.Draft202012Validator(schema().get_class_schema(name, list(profiles)))
 
 
 def events(report: Report, class_uid: int | None = None) -> list[dict[str, Any]]:
@@ -46,9 +32,7 @@ def finding(message: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("made", [reports.sample, reports.compliant, reports.inconclusive, lambda: reports.of_size(50)])
 def test_every_event_is_valid_by_the_schema_of_its_class(made: Any) -> None:
-    for event in events(made()):
-        errors = validator(event["class_uid"], tuple(event["metadata"]["profiles"])).iter_errors(event)
-        assert [(list(error.path), error.message) for error in errors] == []
+    assert formats.ocsf(ocsf_report.render(made()))
 
 
 def test_a_sample_has_an_event_of_every_class() -> None:
@@ -108,7 +92,7 @@ def test_blindness_loss_and_gaps_are_warnings() -> None:
 
 
 def test_what_vanished_since_the_baseline_is_closed() -> None:
-    event = finding("-> 10.66.6.6:6666")
+    event = finding("-> 239.66.6.6:6666")
     assert (event["activity_id"], event["status_id"]) == (3, 4)
 
 

@@ -1,4 +1,4 @@
-"""OSCAL: what NIST's metaschema demands, read and written again by a consumer, and no control called satisfied."""
+"""OSCAL: what NIST's schema demands, read and written again by a consumer, and no control called satisfied."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
-from oscal import AssessmentResults
-from oscal_bindings.v1 import parse_assessment_results, serialize_oscal
 
 from airgap_check.reporters import oscal_report
 from airgap_check.reporters.oscal_object import controls_of, line, prose
-from tests import reports
+from tests import formats, reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,17 +49,15 @@ def values(item: Any, name: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("made", REPORTS)
-def test_every_report_is_what_nists_metaschema_demands(made: Any) -> None:
-    read = AssessmentResults.loads(oscal_report.render(made()))
-    assert read.validate(), read.validation_errors
-    assert read.validation_errors == []
+def test_nists_schema_accepts_every_report_and_a_consumer_that_reads_and_writes_it_loses_nothing(made: Any) -> None:
+    assert formats.oscal(oscal_report.render(made()))
 
 
-@pytest.mark.parametrize("made", REPORTS)
-def test_a_consumer_that_reads_and_writes_it_loses_nothing(made: Any) -> None:
-    text = oscal_report.render(made())
-    read: Any = parse_assessment_results(text)
-    assert json.loads(serialize_oscal(read)) == json.loads(text)
+def test_a_report_of_nothing_and_rules_with_any_name_are_accepted_too() -> None:
+    report = reports.sample()
+    assert formats.oscal(oscal_report.render(replace(report, results=(), coverage=(), connections=(), baseline=None)))
+    renamed = tuple(replace(one, rule=f"9 né/{one.rule}") for one in report.results)
+    assert formats.oscal(oscal_report.render(replace(report, results=renamed)))
 
 
 def test_the_same_report_gives_the_same_bytes() -> None:
@@ -147,7 +143,7 @@ def test_controls_have_the_ids_of_nists_catalogue() -> None:
 def test_rules_without_controls_still_make_a_valid_document() -> None:
     report = reports.sample()
     bare = replace(report, results=tuple(replace(one, controls={}) for one in report.results))
-    assert AssessmentResults.loads(oscal_report.render(bare)).validate()
+    assert formats.oscal(oscal_report.render(bare))
 
 
 def test_foreign_text_is_no_markup() -> None:

@@ -28,7 +28,10 @@ def test_who_when_scope_claim_limitations_and_digests_are_named() -> None:
     assert said["Rules digest"] == [f"sha256 {report.rules_sha256}"]
     assert said["Tool digest"] == [f"sha256 {report.tool.sha256}"]
     assert said["Policy approved by"] == ["J. Doe, on 2026-11-20"]
-    assert said["Unobserved"] == ["2026-11-20T12:05:00Z to 2026-11-20T12:06:00Z (1m)"]
+    assert said["Unobserved"] == [
+        "2026-11-20T03:00:00Z to 2026-11-20T12:00:00Z (9h): no run reported",
+        "2026-11-20T12:05:00Z to 2026-11-20T12:06:00Z (1m): the machine slept",
+    ]
     assert [text.partition(":")[0] for text in said["Not fully seen"]] == [
         "environment",
         "resolution",

@@ -37,7 +37,7 @@ def test_files_are_there_for_everybody_to_read_whatever_the_umask(folder: str) -
     assert stat.S_IMODE(Path(path).stat().st_mode) == 0o644
     assert Path(path).read_text() == OURS["airgap-check"]
     assert os.listdir(folder) == ["airgap-check"]
-    assert installation.place(folder, OURS, force=False) == []
+    assert installation.place(folder, OURS, force=False) == {}
 
 
 @ROOT
@@ -49,6 +49,23 @@ def test_what_differs_is_replaced_only_by_force_and_then_nothing_else_is_written
     assert os.listdir(folder) == ["airgap-check"]
     assert len(installation.place(folder, both, force=True)) == 2
     assert Path(folder, "airgap-check").read_text() == OURS["airgap-check"]
+
+
+@ROOT
+def test_what_was_there_before_can_be_put_back(folder: str) -> None:
+    Path(folder, "airgap-check").write_text("somebody's")
+    before = installation.place(folder, {"new": "new\n", **OURS}, force=True)
+    installation.put_back(before)
+    assert os.listdir(folder) == ["airgap-check"]
+    assert Path(folder, "airgap-check").read_text() == "somebody's"
+
+
+@ROOT
+def test_where_one_file_cannot_be_written_none_is(folder: str) -> None:
+    Path(folder, "zzz").mkdir()
+    with pytest.raises(UsageError, match="zzz"):
+        installation.place(folder, {**OURS, "zzz": "new\n"}, force=True)
+    assert os.listdir(folder) == ["zzz"]
 
 
 @ROOT

@@ -36,7 +36,11 @@ def unquoted(text: str) -> str:
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1))
 def test_a_word_stands_for_itself(word: str) -> None:
-    assert unquoted(unit.quote(word)) == word
+    assert unquoted(unit.command(("/x", word)).removeprefix("/x ")) == word
+
+
+def test_a_dollar_in_the_path_of_the_program_is_one() -> None:
+    assert unit.command(("/opt/50% $x/python", "$x")) == '"/opt/50%% $x/python" $$x'
 
 
 @pytest.mark.parametrize("word", ["two\nlines", "\x1b[31m", "\x00"])
@@ -45,6 +49,11 @@ def test_what_no_unit_can_hold_is_refused(word: str) -> None:
         unit.render(task(argv=("/x", word)))
     with pytest.raises(UsageError, match="printable"):
         unit.render(task(writes=(f"/x/{word}",)))
+
+
+def test_a_program_that_systemd_would_not_start_is_refused() -> None:
+    with pytest.raises(UsageError, match="quote or a backslash"):
+        unit.render(task(argv=("/opt/it's/python", "audit")))
 
 
 def test_an_audit_has_fewer_rights_than_a_watch() -> None:
@@ -74,7 +83,7 @@ def test_the_timer_keeps_the_distance() -> None:
 
 def test_a_watch_is_restarted_but_for_a_policy_that_stays_invalid() -> None:
     text = unit.render(task(watches=True))[unit.WATCH]
-    for line in ("Type=notify", "WatchdogSec=5min", "Restart=always", "RestartPreventExitStatus=2"):
+    for line in ("Type=notify", "WatchdogSec=10min", "Restart=always", "RestartPreventExitStatus=2"):
         assert f"\n{line}\n" in text
 
 

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from airgap_check import engine, host, policyfile, recording, rulebook, snapshot
-from airgap_check.asset import Artifact, Package
+from airgap_check import engine, host, recording, rulebook, snapshot
 from airgap_check.collectors import artifact, environment, resolution, state
 from airgap_check.errors import UsageError
 from airgap_check.evidence import Answer, Connection, Question, Request, Resolver, Runtime, Setting
+from airgap_check.evidence.asset import Artifact, Package
+from airgap_check.evidence.inspection import Inspection, PolicyReference
 from airgap_check.input import read_bytes
-from airgap_check.inspection import Inspection, PolicyReference
 from airgap_check.kernel import netns
 from airgap_check.objectos.derive import derive, for_bundle
+from airgap_check.policy import file as policyfile
 from airgap_check.proposal import Proposal
 from airgap_check.remembrance import remembered
 

@@ -7,10 +7,10 @@ from hashlib import sha256
 
 import msgspec
 
-from airgap_check.acceptance import Baseline, known
 from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.finding import Report
 from airgap_check.input import read_bytes, written_by_others
+from airgap_check.policy.acceptance import Baseline, known
 from airgap_check.redact import printable
 
 _SIZE_LIMIT = 1 << 29  # bytes; a report of 100,000 findings has about 200 million

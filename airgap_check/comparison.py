@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airgap_check.acceptance import in_a_line
-from airgap_check.fact import Fact
+from airgap_check.evidence.fact import Fact
 from airgap_check.finding import ExitCode, Known, Severity, Verdict, at_least
 from airgap_check.history import standing
+from airgap_check.policy.acceptance import in_a_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from airgap_check.acceptance import Acceptance, Baseline
 from airgap_check.address import PUBLIC
 from airgap_check.evidence import Coverage, Evidence, Runtime
-from airgap_check.fact import Fact
+from airgap_check.evidence.fact import Fact
 from airgap_check.finding import (
     DEFAULT_FAIL_ON,
     ExitCode,
@@ -25,6 +24,7 @@ from airgap_check.finding import (
     at_least,
 )
 from airgap_check.policy import DEFAULT_REQUIRE, Policy
+from airgap_check.policy.acceptance import Acceptance, Baseline
 from airgap_check.result import result_of, some
 from airgap_check.survey import Survey
 from airgap_check.view import PeerView
@@ -32,7 +32,7 @@ from airgap_check.view import PeerView
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.rule import Rule, RuleSet
 
 

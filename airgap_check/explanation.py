@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airgap_check.address import PUBLIC
-from airgap_check.allowlist import Allowlist
 from airgap_check.evidence import Connection, Protocol, Setting
-from airgap_check.fact import Endpoint, Place
+from airgap_check.evidence.fact import Endpoint, Place
 from airgap_check.finding import DEFAULT_FAIL_ON, ExitCode, at_least
+from airgap_check.policy.allowlist import Allowlist
 from airgap_check.reporters.policy_line import policy_line
 from airgap_check.view import ConnectionView
 

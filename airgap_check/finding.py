@@ -10,8 +10,8 @@ from enum import IntEnum
 from typing import Any, Final, Literal
 
 from airgap_check.evidence import Allowed, AnyRecord, Coverage, Runtime
-from airgap_check.fact import Fact
-from airgap_check.inspection import Clock, Run, Subject, Tool, Trial
+from airgap_check.evidence.fact import Fact
+from airgap_check.evidence.inspection import Clock, Run, Subject, Tool, Trial
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")

@@ -7,7 +7,7 @@ import sys
 from hashlib import sha256
 
 from airgap_check import __version__
-from airgap_check.inspection import Clock, Run, Subject, Tool
+from airgap_check.evidence.inspection import Clock, Run, Subject, Tool
 from airgap_check.kernel import procfs
 from airgap_check.redact import command, printable
 from airgap_check.rulebook import shipped

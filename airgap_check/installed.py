@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airgap_check.address import PUBLIC
-from airgap_check.allowlist import Allowlist
 from airgap_check.collectors import artifact, state, upgrade
 from airgap_check.domain import normal
 from airgap_check.evidence import Answer, Setting
-from airgap_check.fact import Place
+from airgap_check.evidence.fact import Place
 from airgap_check.history.clearance import clearance
 from airgap_check.history.memory import recalled
+from airgap_check.policy.allowlist import Allowlist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from airgap_check.collectors.installations import Installation
     from airgap_check.evidence import Evidence
-    from airgap_check.fact import Endpoint
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.fact import Endpoint
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.plan import Plan
     from airgap_check.policy import Policy
 

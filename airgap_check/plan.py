@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.engine import Terms
-from airgap_check.fact import Fact
+from airgap_check.evidence.fact import Fact
 
 if TYPE_CHECKING:
     import threading

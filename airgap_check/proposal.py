@@ -10,8 +10,8 @@ from airgap_check.redact import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from airgap_check.asset import Artifact, Package
     from airgap_check.evidence import Runtime, Setting
+    from airgap_check.evidence.asset import Artifact, Package
     from airgap_check.policy import Policy
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from airgap_check.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
 from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.evidence import (
     Answer,
@@ -28,9 +27,10 @@ from airgap_check.evidence import (
     Runtime,
     Setting,
 )
-from airgap_check.fact import Fact
+from airgap_check.evidence.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
+from airgap_check.evidence.fact import Fact
+from airgap_check.evidence.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool, Trial
 from airgap_check.input import open_regular
-from airgap_check.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

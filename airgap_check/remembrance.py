@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airgap_check.evidence import Evidence
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.finding import Report
     from airgap_check.history.change import Change
-    from airgap_check.inspection import Inspection
     from airgap_check.plan import Plan
 
 

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airgap_check.asset import Check
-from airgap_check.basis import basis
 from airgap_check.evidence import Connection
-from airgap_check.field import fields
+from airgap_check.evidence.asset import Check
 from airgap_check.finding import Finding, Outcome, RuleResult
+from airgap_check.rule.basis import basis
+from airgap_check.rule.field import fields
 from airgap_check.view import EndpointView, SettingView, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airgap_check.acceptance import Acceptance
     from airgap_check.evidence import Coverage
-    from airgap_check.fact import Process, Workload
+    from airgap_check.evidence.fact import Process, Workload
     from airgap_check.policy import Policy
+    from airgap_check.policy.acceptance import Acceptance
     from airgap_check.rule import Rule
     from airgap_check.survey import Survey
 

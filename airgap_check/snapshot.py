@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from airgap_check import installed
 from airgap_check.address import parse
-from airgap_check.allowlist import Allowlist
 from airgap_check.collectors import environment, listeners, resolution, sockets
 from airgap_check.domain import normal
 from airgap_check.errors import UsageError
@@ -18,7 +17,8 @@ from airgap_check.evidence import Answer, Connection, EntryUse, Evidence, Policy
 from airgap_check.input import written_by_others
 from airgap_check.kernel import inventory, netns, open_sockets
 from airgap_check.objectos.derive import derive
-from airgap_check.permission import Permission
+from airgap_check.policy.allowlist import Allowlist
+from airgap_check.policy.permission import Permission
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from airgap_check.evidence import AnyRecord, Status
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.kernel.netns import Namespace
     from airgap_check.plan import Need, Plan
     from airgap_check.policy import Policy

@@ -16,8 +16,8 @@ from airgap_check.evidence import EntryUse
 from airgap_check.observers.attempts import Attempts
 from airgap_check.observers.identity import Identity
 from airgap_check.observers.observer import Epoch
-from airgap_check.policyfile import load
-from airgap_check.sieving import sieve
+from airgap_check.policy.file import load
+from airgap_check.watching.sieving import sieve
 
 _SPARE = 1000  # approved networks beside the one that is used
 

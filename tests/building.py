@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airgap_check import policyfile, rulebook
+from airgap_check import rulebook
 from airgap_check.address import Scope, parse
 from airgap_check.evidence import AnyRecord, Connection, Evidence, Runtime, Status
-from airgap_check.fact import Endpoint, Process, endpoint
-from airgap_check.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool
+from airgap_check.evidence.fact import Endpoint, Process, endpoint
+from airgap_check.evidence.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool
+from airgap_check.policy import file as policyfile
 from airgap_check.recording import collector_of
 
 if TYPE_CHECKING:

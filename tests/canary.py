@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from airgap_check.evidence import AnyRecord, Evidence
+from airgap_check.evidence.inspection import Inspection
 from airgap_check.finding import Finding, Report
-from airgap_check.inspection import Inspection
 from airgap_check.recording import collector_of
 from airgap_check.view import KINDS
 

@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from airgap_check import policyfile
-from airgap_check.acceptance import Baseline, known
-from airgap_check.asset import Check, Reference
 from airgap_check.engine import Terms, judge
 from airgap_check.evidence import (
     Answer,
@@ -30,17 +27,20 @@ from airgap_check.evidence import (
     Resolver,
     Setting,
 )
-from airgap_check.fact import Endpoint, Place, Process, Workload
+from airgap_check.evidence.asset import Check, Reference
+from airgap_check.evidence.fact import Endpoint, Place, Process, Workload
+from airgap_check.evidence.inspection import Run, Subject, Tool, Trial
 from airgap_check.finding import Finding, JudgedConnection
-from airgap_check.inspection import Run, Subject, Tool, Trial
+from airgap_check.policy import file as policyfile
+from airgap_check.policy.acceptance import Baseline, known
 from tests.building import RULES, STARTED, connection, inspection, remote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airgap_check.evidence import AnyRecord, Connection
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.finding import Report, RuleResult
-    from airgap_check.inspection import Inspection
 
 HOSTILE = (
     "a\"b'c`d\\e <script>alert(1)</script> & | ; , =cmd() @x +1 -1 % ${x} {{y}} [l](h) *b* _u_ # ]]> "

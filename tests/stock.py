@@ -15,7 +15,7 @@ from airgap_check.kernel.sock_diag import ESTABLISHED, Row
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airgap_check.fact import Process, Workload
+    from airgap_check.evidence.fact import Process, Workload
 
 EPHEMERAL = range(32768, 61000)
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.address import PUBLIC, parse, scope_of
 from airgap_check.alerts.failure import DeliveryError
-from airgap_check.allowlist import NEVER_EGRESS, Allowlist
 from airgap_check.domain import normal
 from airgap_check.evidence import Connection
-from airgap_check.fact import Endpoint, endpoint
+from airgap_check.evidence.fact import Endpoint, endpoint
 from airgap_check.kernel import cgroup, netns, procfs
-from airgap_check.permission import Permission
-from airgap_check.selector import selects
+from airgap_check.policy.allowlist import NEVER_EGRESS, Allowlist
+from airgap_check.policy.permission import Permission
+from airgap_check.policy.selector import selects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airgap_check.address import Address
     from airgap_check.alerts.settings import AlertFile, Destination, Goal
     from airgap_check.evidence import Answer
-    from airgap_check.fact import Process, Workload
+    from airgap_check.evidence.fact import Process, Workload
     from airgap_check.policy import Policy
     from airgap_check.yamlfile import Document, Path
 

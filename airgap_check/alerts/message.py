@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec.structs import replace
 
-from airgap_check.fact import Fact
+from airgap_check.evidence.fact import Fact
 from airgap_check.finding import SEVERITIES, Known, Severity, Verdict, at_least
 from airgap_check.redact import printable
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from airgap_check import output
 from airgap_check.alerts.message import Alert
 from airgap_check.errors import UsageError
-from airgap_check.fact import Fact
+from airgap_check.evidence.fact import Fact
 from airgap_check.history import folder
 from airgap_check.input import read_bytes
 

@@ -21,7 +21,7 @@ from airgap_check.finding import Report
 
 if TYPE_CHECKING:
     from airgap_check.evidence import Evidence
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.policy import Policy
 
 __all__ = [

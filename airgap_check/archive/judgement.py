@@ -8,19 +8,20 @@ from urllib.parse import quote, unquote
 import msgspec
 from msgspec.structs import replace
 
-from airgap_check import engine, policyfile
+from airgap_check import engine
 from airgap_check.archive.form import RULES, BadArchiveError
 from airgap_check.engine import Terms
 from airgap_check.evidence import Evidence
-from airgap_check.fact import Fact
+from airgap_check.evidence.fact import Fact
 from airgap_check.policy import Policy, PolicyFile
+from airgap_check.policy import file as policyfile
 from airgap_check.rule import RuleSet, compile_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.finding import Report
-    from airgap_check.inspection import Inspection
 
 _POLICY = "policy"  # the collector that states what we find out about our own policy file; it is not recorded
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 
 from airgap_check.archive.form import BadArchiveError
-from airgap_check.fact import Fact
+from airgap_check.evidence.fact import Fact
+from airgap_check.evidence.inspection import Tool
 from airgap_check.finding import Claim, Report, Severity, Verdict, at_least
-from airgap_check.inspection import Tool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from airgap_check.release import seal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.release.seal import PublicKey
 
 _REQUIRED = frozenset(

@@ -15,8 +15,8 @@ from airgap_check.archive.opening import Archive
 from airgap_check.archive.writing import Tools
 from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.evidence import Coverage
+from airgap_check.evidence.inspection import Trial
 from airgap_check.finding import Report
-from airgap_check.inspection import Trial
 from airgap_check.recording import Header
 from airgap_check.redact import printable
 from airgap_check.release import seal
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from airgap_check.archive.manifest import Manifest
     from airgap_check.archive.opening import Held
-    from airgap_check.inspection import Tool
+    from airgap_check.evidence.inspection import Tool
     from airgap_check.release.seal import PublicKey
 
 _T = TypeVar("_T")

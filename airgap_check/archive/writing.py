@@ -14,8 +14,8 @@ from airgap_check.archive import form, judgement, manifest, statement, tarred, z
 from airgap_check.archive.form import BadArchiveError, Member
 from airgap_check.archive.manifest import Content, Link, Signer
 from airgap_check.errors import UsageError
-from airgap_check.fact import Fact
-from airgap_check.inspection import Inspection, Tool
+from airgap_check.evidence.fact import Fact
+from airgap_check.evidence.inspection import Inspection, Tool
 from airgap_check.release import seal
 from airgap_check.reporters import json_report
 

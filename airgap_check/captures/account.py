@@ -13,7 +13,7 @@ from airgap_check.captures.window import SECOND, UNKNOWN_TIME
 from airgap_check.dissect import encrypted_dns
 from airgap_check.dissect.packet import ICMP, ICMPV6, TCP, UDP
 from airgap_check.evidence import Answer, Connection, Question, Request
-from airgap_check.fact import Endpoint, endpoint
+from airgap_check.evidence.fact import Endpoint, endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from airgap_check.asset import Artifact, Check, Reference
 from airgap_check.collectors.artifact_source import sources
 from airgap_check.evidence import Evidence
+from airgap_check.evidence.asset import Artifact, Check, Reference
 from airgap_check.kernel import procfs
 from airgap_check.objectos.artifact import module, scan
 from airgap_check.objectos.artifact.found import Flaw
@@ -22,10 +22,10 @@ from airgap_check.redact import printable, url
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airgap_check.asset import Outcome
     from airgap_check.collectors.artifact_source import Source
     from airgap_check.collectors.installations import Installation
     from airgap_check.evidence import AnyRecord
+    from airgap_check.evidence.asset import Outcome
     from airgap_check.objectos.artifact.found import Found, Scan
 
 _LENGTH = 512

@@ -18,7 +18,7 @@ from airgap_check.redact import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.fact import Workload
+    from airgap_check.evidence.fact import Workload
 
 _DOCKER = "var/lib/docker/containers"
 _STORAGE = ("var/lib/containers/storage", "run/containers/storage")

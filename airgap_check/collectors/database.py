@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from airgap_check.asset import Check, Reference
 from airgap_check.collectors import database_server, sqlite
 from airgap_check.collectors.default_database import default_database
 from airgap_check.collectors.stored_rows import TableRows, UnreadableError
 from airgap_check.evidence import Evidence
+from airgap_check.evidence.asset import Check, Reference
 from airgap_check.kernel import foreign_path, procfs
 from airgap_check.objectos import business_database, rows
 from airgap_check.redact import printable, url
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from airgap_check.collectors.installations import Installation
     from airgap_check.evidence import AnyRecord
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
     from airgap_check.objectos.business_database import Database
 
 _ELSEWHERE = "holds none of the tables that a runtime makes: what it knows is in another database or schema"

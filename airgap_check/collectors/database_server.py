@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airgap_check.collectors.installations import Installation
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
     from airgap_check.objectos.business_database import Database
 
 _PORT = 5432

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check.asset import Check, Outcome
 from airgap_check.collectors.default_database import default_database
+from airgap_check.evidence.asset import Check, Outcome
 from airgap_check.kernel import stored_file
 from airgap_check.objectos import business_database, state
 from airgap_check.redact import printable, url
@@ -14,9 +14,9 @@ from airgap_check.redact import printable, url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.asset import Artifact
     from airgap_check.collectors.installations import Installation
     from airgap_check.evidence import Runtime
+    from airgap_check.evidence.asset import Artifact
     from airgap_check.kernel.stored_file import StoredFile
 
 _WRITABLE: dict[str, Outcome] = {"yes": "failed", "no": "passed", "root": "passed", "unknown": "unknown"}

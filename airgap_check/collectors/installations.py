@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airgap_check.fact import Process, Workload
+    from airgap_check.evidence.fact import Process, Workload
 
 
 class Installation(NamedTuple):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check.asset import Check, Package, Reference
+from airgap_check.evidence.asset import Check, Package, Reference
 from airgap_check.kernel import procfs
 from airgap_check.objectos import artifact, state
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from airgap_check.asset import Outcome
     from airgap_check.collectors.installations import Installation
     from airgap_check.evidence import AnyRecord
+    from airgap_check.evidence.asset import Outcome
 
 
 class Read(NamedTuple):

@@ -10,7 +10,7 @@ from airgap_check.address import scope_of
 from airgap_check.collectors import coverage
 from airgap_check.collectors.direction import DHCP_CLIENT
 from airgap_check.evidence import Evidence, Listener
-from airgap_check.fact import endpoint
+from airgap_check.evidence.fact import endpoint
 from airgap_check.kernel import procfs
 from airgap_check.kernel.peer import plain
 from airgap_check.kernel.sock_diag import CLOSE, LISTEN

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from airgap_check.address import scope_of
 from airgap_check.evidence import Answer, Evidence, Resolver
-from airgap_check.fact import endpoint
+from airgap_check.evidence.fact import endpoint
 from airgap_check.kernel import netns
 from airgap_check.names import hosts, vantage
 from airgap_check.names.forwarding import FORWARDERS, Forwarding

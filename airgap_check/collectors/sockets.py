@@ -16,7 +16,7 @@ from airgap_check.address import scope_of
 from airgap_check.collectors import coverage
 from airgap_check.collectors.direction import TcpDirection, UdpDirection
 from airgap_check.evidence import Connection, Evidence
-from airgap_check.fact import Endpoint, endpoint
+from airgap_check.evidence.fact import Endpoint, endpoint
 from airgap_check.kernel import procfs
 from airgap_check.kernel.peer import Peers
 from airgap_check.kernel.sock_diag import CLOSE, LISTEN, STATES, TIME_WAIT

@@ -12,10 +12,10 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check.asset import Check
 from airgap_check.collectors import installed_package
 from airgap_check.collectors.home_folder import home_folder
 from airgap_check.evidence import Evidence
+from airgap_check.evidence.asset import Check
 from airgap_check.kernel import foreign_path, procfs
 from airgap_check.objectos import business_database, state
 from airgap_check.redact import printable
@@ -23,9 +23,9 @@ from airgap_check.redact import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airgap_check.asset import Outcome
     from airgap_check.collectors.installations import Installation
     from airgap_check.evidence import AnyRecord
+    from airgap_check.evidence.asset import Outcome
 
 _FILES = 1024  # in one folder
 _CREDENTIALS = 1 << 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.evidence import Setting
-from airgap_check.fact import Place
+from airgap_check.evidence.fact import Place
 from airgap_check.kernel import cgroup, procfs
 from airgap_check.objectos import behaviour, product, settings
 from airgap_check.objectos.statement import setting
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airgap_check.collectors.process_environment import Seen
     from airgap_check.collectors.runtimes import Findings, Subject
     from airgap_check.collectors.units import Reading
-    from airgap_check.fact import Process, Workload
+    from airgap_check.evidence.fact import Process, Workload
     from airgap_check.objectos.behaviour import Read
 
 

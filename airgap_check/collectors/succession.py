@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from airgap_check.asset import Check, Image
     from airgap_check.collectors.immutability import Kept
     from airgap_check.collectors.installations import Installation
     from airgap_check.evidence import Runtime, Setting
+    from airgap_check.evidence.asset import Check, Image
     from airgap_check.history.store import Store
 
 _TRIED = 5  # earlier versions that are looked for; who keeps more keeps the latest

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from airgap_check.asset import Artifact, Check, Image
 from airgap_check.collectors import immutability, succession
 from airgap_check.collectors.succession import Running
 from airgap_check.errors import UsageError
 from airgap_check.evidence import Evidence, Runtime, Setting
+from airgap_check.evidence.asset import Artifact, Check, Image
 from airgap_check.kernel import stored_file
 from airgap_check.redact import printable
 

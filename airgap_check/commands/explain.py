@@ -9,7 +9,7 @@ from airgap_check.commands import options
 if TYPE_CHECKING:
     import argparse
 
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
 
 HELP = "which entry or rule decides DESTINATION[:PORT], and why"
 
@@ -40,7 +40,7 @@ def destination(text: str) -> Endpoint:
     from airgap_check.address import parse
     from airgap_check.domain import normal
     from airgap_check.errors import UsageError
-    from airgap_check.fact import Endpoint, endpoint
+    from airgap_check.evidence.fact import Endpoint, endpoint
     from airgap_check.policy import is_host_name, port_range
 
     host, _, port_text = text.rpartition(":")

@@ -28,9 +28,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the action."""
-    from airgap_check import policyfile, rulebook
+    from airgap_check import rulebook
     from airgap_check.commands.delivery import show
     from airgap_check.input import read_bytes
+    from airgap_check.policy import file as policyfile
 
     rules = rulebook.load(arguments.rules)
     if arguments.action == "list":

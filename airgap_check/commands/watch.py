@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airgap_check.audit import Done
     from airgap_check.commands.delivery import Ending
     from airgap_check.finding import Finding, Severity
-    from airgap_check.news import Notice
+    from airgap_check.watching.news import Notice
 
 HELP = "observe until stopped; report what is new"
 _REASONS = 3
@@ -38,12 +38,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     import threading
 
-    from airgap_check import rounds, service
+    from airgap_check import service
     from airgap_check.commands import delivery, progress, stopping
     from airgap_check.commands.alarm import Alarm
     from airgap_check.commands.voice import Voice
-    from airgap_check.news import Notice
     from airgap_check.plan import Watcher
+    from airgap_check.watching import rounds
+    from airgap_check.watching.news import Notice
 
     if arguments.alerts and arguments.every is None:
         raise UsageError("alerts tell what a report has changed: add --every DURATION, for instance 1h")
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _hand_over(arguments: argparse.Namespace, done: Done, tell: Callable[[Notice], None]) -> Ending:
     """Write a report that is not the last one; what cannot be written is no reason to look away. Return its ending."""
     from airgap_check.commands import delivery
-    from airgap_check.news import Notice
+    from airgap_check.watching.news import Notice
 
     report = done.report
     said = "; ".join(report.reasons[:_REASONS])

@@ -8,8 +8,8 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from airgap_check.asset import Opening
 from airgap_check.deployment.label_selector import words
+from airgap_check.evidence.asset import Opening
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:

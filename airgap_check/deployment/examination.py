@@ -6,17 +6,17 @@ import os
 import posixpath
 from typing import TYPE_CHECKING
 
-from airgap_check.asset import Check, Image
 from airgap_check.deployment import image_reference
 from airgap_check.deployment.product_service import artifact_paths
+from airgap_check.evidence.asset import Check, Image
 from airgap_check.redact import REDACTED, is_secret_name, printable, value
 from airgap_check.redact.names import names_a_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from airgap_check.asset import Outcome
     from airgap_check.deployment.service import Isolation, Mount, Remark, Service
+    from airgap_check.evidence.asset import Outcome
 
 _PULLING = frozenset({"always", "build", "daily", "weekly", "newer", "autoupdate=registry"})
 _TITLES = {"compose": "service ", "kubernetes": "", "unit": "", "dockerfile": "Dockerfile stage "}

@@ -8,14 +8,14 @@ import stat
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check.asset import Check
+from airgap_check.evidence.asset import Check
 from airgap_check.kernel import procfs
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airgap_check.asset import Outcome
+    from airgap_check.evidence.asset import Outcome
 
 SIZE_LIMIT = 8 << 20
 _FILES = 4096

@@ -16,9 +16,9 @@ from airgap_check.deployment.service import Isolation
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from airgap_check.asset import Opening
     from airgap_check.deployment.file import Files
     from airgap_check.deployment.kubernetes import Cluster, Pod
+    from airgap_check.evidence.asset import Opening
     from airgap_check.manifest import Node
 
 _OPENINGS = 20_000

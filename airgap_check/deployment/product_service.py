@@ -9,7 +9,7 @@ import msgspec
 
 from airgap_check.deployment import image_reference
 from airgap_check.evidence import Setting
-from airgap_check.fact import Place
+from airgap_check.evidence.fact import Place
 from airgap_check.objectos import product, settings
 from airgap_check.objectos.statement import setting
 from airgap_check.redact import REDACTED, printable

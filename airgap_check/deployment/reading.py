@@ -19,9 +19,9 @@ from airgap_check.redact import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from airgap_check.asset import Check, Image, Opening
     from airgap_check.deployment.service import Service
     from airgap_check.evidence import Setting
+    from airgap_check.evidence.asset import Check, Image, Opening
 
 _COMPOSE = re.compile(r"(?:docker-)?compose(?:[._-][\w.-]+)?\.ya?ml\Z", re.IGNORECASE)
 _OVERRIDE = re.compile(r"(?:docker-)?compose\.override\.ya?ml\Z")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from airgap_check.asset import Outcome
+    from airgap_check.evidence.asset import Outcome
 
 Form = Literal["compose", "kubernetes", "unit", "dockerfile"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airgap_check.fact import Fact
+from airgap_check.evidence.fact import Fact
 from airgap_check.finding import Known, Report, Verdict
 
 

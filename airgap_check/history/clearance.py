@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from airgap_check.asset import Artifact
 from airgap_check.evidence import Runtime
-from airgap_check.fact import Fact
+from airgap_check.evidence.asset import Artifact
+from airgap_check.evidence.fact import Fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from airgap_check.fact import Workload
+from airgap_check.evidence.fact import Workload
 from airgap_check.kernel import mountinfo, procfs
 from airgap_check.redact import printable
 

@@ -9,7 +9,7 @@ from airgap_check.kernel import cgroup, procfs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airgap_check.fact import Process, Workload
+    from airgap_check.evidence.fact import Process, Workload
     from airgap_check.kernel.netns import Namespace
 
 _MEMBERS = 4096  # a namespace with more processes than this runs more than one workload

@@ -11,7 +11,7 @@ import stat
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from airgap_check.fact import Process
+from airgap_check.evidence.fact import Process
 from airgap_check.kernel import foreign_path
 from airgap_check.redact import command, printable
 

@@ -18,7 +18,7 @@ from airgap_check.objectos.product import OBJECTOS, OBJECTSTACK
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
 
 Kind = Literal["sqlite", "postgresql", "memory", "other"]
 

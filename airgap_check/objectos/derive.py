@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from msgspec.structs import replace
 
-from airgap_check.asset import Check
+from airgap_check.evidence.asset import Check
 from airgap_check.objectos.settings import variable
 from airgap_check.policy import Entry, Policy, PolicyFile, Role, is_host_name
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airgap_check.evidence import Evidence, Resolver, Setting
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
 
 # What a runtime needs by its purpose; a proxy, a control plane or an AI service is for a person to approve.
 _DERIVED: frozenset[str] = frozenset(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from airgap_check.address import parse as parse_address
-from airgap_check.fact import Endpoint, endpoint
+from airgap_check.evidence.fact import Endpoint, endpoint
 from airgap_check.objectos import keyword_string
 from airgap_check.redact.strings import looks_like_token
 

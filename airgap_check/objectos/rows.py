@@ -19,7 +19,7 @@ from airgap_check.redact import printable, url, value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from airgap_check.asset import Dialer
+    from airgap_check.evidence.asset import Dialer
 
 Row = dict[str, str | None]
 

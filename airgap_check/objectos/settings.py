@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from airgap_check.evidence import Posture
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
     from airgap_check.objectos.catalogue import Variable
 
 _OFF_IN_GENERAL = frozenset({"off", "none", "disabled", "false"})

@@ -11,7 +11,7 @@ from airgap_check.redact import printable, value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airgap_check.fact import Place, Process, Workload
+    from airgap_check.evidence.fact import Place, Process, Workload
 
 LENGTH = 512
 ENDPOINTS = 256  # of one setting; more is no configuration, but an attempt to drown the audit

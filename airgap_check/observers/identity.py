@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from airgap_check.address import scope_of
-from airgap_check.fact import GONE, Process, endpoint
+from airgap_check.evidence.fact import GONE, Process, endpoint
 from airgap_check.kernel import cgroup, cgroup2, procfs, sandbox
 from airgap_check.kernel.peer import plain
 from airgap_check.observers.program import Clue, Programs
@@ -24,7 +24,7 @@ from airgap_check.redact import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.fact import Endpoint, Workload
+    from airgap_check.evidence.fact import Endpoint, Workload
     from airgap_check.observers.observer import Epoch
 
 _PROCESSES, _WORKLOADS = 1 << 13, 1 << 14  # kept at most

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from airgap_check.errors import AirgapError
-from airgap_check.inspection import Trial
+from airgap_check.evidence.inspection import Trial
 from airgap_check.kernel.sandbox import Sandbox
 from airgap_check.observers.mode import MODES
 from airgap_check.observers.witness import Stage, promises, witnesses

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airgap_check.evidence import AnyRecord
-    from airgap_check.fact import Process, Workload
+    from airgap_check.evidence.fact import Process, Workload
     from airgap_check.kernel.netns import Namespace
     from airgap_check.kernel.sock_diag import Row
     from airgap_check.observers.identity import Identity

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from airgap_check.evidence import Connection
-from airgap_check.fact import Endpoint
+from airgap_check.evidence.fact import Endpoint
 from airgap_check.kernel.programs import event
 from airgap_check.observers.ledger import Ledger
 

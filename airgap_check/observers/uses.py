@@ -15,7 +15,7 @@ from airgap_check.kernel.programs.tables import Use
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.fact import Workload
+    from airgap_check.evidence.fact import Workload
     from airgap_check.kernel.programs.tables import Tables
     from airgap_check.kernel.sieve import Sieve
     from airgap_check.observers.identity import Identity

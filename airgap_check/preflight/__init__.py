@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from airgap_check import audit, engine, snapshot
-from airgap_check.asset import Probe
 from airgap_check.collectors import resolution
 from airgap_check.errors import UsageError
 from airgap_check.evidence import Answer, Evidence
+from airgap_check.evidence.asset import Probe
 from airgap_check.finding import DEFAULT_FAIL_ON, at_least
 from airgap_check.history import store
 from airgap_check.history.clearance import Clearance, clearance
@@ -34,7 +34,7 @@ from airgap_check.survey.place import target_of
 
 if TYPE_CHECKING:
     from airgap_check.evidence import AnyRecord
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.plan import Plan, Watcher
     from airgap_check.policy import Policy
     from airgap_check.preflight.itinerary import Itinerary

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.address import parse, unwrap
-from airgap_check.allowlist import Allowlist
 from airgap_check.domain import below, is_special, normal
 from airgap_check.errors import UsageError
 from airgap_check.evidence import Runtime
 from airgap_check.policy import networks_of
+from airgap_check.policy.allowlist import Allowlist
 from airgap_check.preflight import needs
 from airgap_check.probes import canary, front_door, vantage_point
 from airgap_check.probes.errand import Errand, Need, Omission

@@ -10,20 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from airgap_check.allowlist import Allowlist
-from airgap_check.asset import Reference
 from airgap_check.domain import normal
 from airgap_check.evidence import Setting
+from airgap_check.evidence.asset import Reference
 from airgap_check.policy import many, networks_of, port_range
+from airgap_check.policy.allowlist import Allowlist
+from airgap_check.policy.selector import selects
 from airgap_check.probes.errand import Need, Omission
-from airgap_check.selector import selects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import date
 
     from airgap_check.evidence import Evidence
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
     from airgap_check.policy import Entry, Policy
     from airgap_check.probes.account import Protocol
     from airgap_check.probes.errand import Tls

@@ -9,8 +9,8 @@ from airgap_check.redact import printable
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from airgap_check.asset import Dialer, Outcome
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.asset import Dialer, Outcome
+    from airgap_check.evidence.fact import Endpoint
 
 Protocol = Literal[
     "postgresql", "mysql", "mongodb", "redis", "smtp", "s3", "http", "oidc", "saml", "tls", "tcp", "runtime"

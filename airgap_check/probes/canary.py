@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airgap_check.address import PUBLIC, scope_of
-from airgap_check.asset import Check
 from airgap_check.evidence import Answer
+from airgap_check.evidence.asset import Check
 from airgap_check.kernel import netns, routes
 from airgap_check.probes.errand import Errand, Need
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from airgap_check.address import Address, Network
-    from airgap_check.asset import Outcome
     from airgap_check.evidence import Evidence
+    from airgap_check.evidence.asset import Outcome
     from airgap_check.probes.vantage_point import VantagePoint
 
 _NO_ANSWER = "not answered: "  # as `resolution.collect` says of names that servers gave nothing for

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cryptography.x509 import Certificate
 
-    from airgap_check.asset import Outcome
+    from airgap_check.evidence.asset import Outcome
 
 _MOST_CERTIFICATES = 10
 _MOST_HOSTS = 32  # that one certificate names

@@ -18,7 +18,7 @@ from airgap_check.redact import url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.asset import Dialer
+    from airgap_check.evidence.asset import Dialer
     from airgap_check.probes.account import Target
     from airgap_check.probes.line import Line
 

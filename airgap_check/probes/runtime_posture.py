@@ -13,7 +13,7 @@ from airgap_check.probes.account import Checked, ConversationError, Heard, quote
 from airgap_check.probes.openid import parse_object
 
 if TYPE_CHECKING:
-    from airgap_check.asset import Outcome
+    from airgap_check.evidence.asset import Outcome
     from airgap_check.probes.account import Target
     from airgap_check.probes.http import Response
     from airgap_check.probes.line import Line

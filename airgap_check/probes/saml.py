@@ -15,7 +15,7 @@ from airgap_check.probes.account import Checked, ConversationError, Heard, Named
 from airgap_check.redact import url
 
 if TYPE_CHECKING:
-    from airgap_check.asset import Dialer
+    from airgap_check.evidence.asset import Dialer
     from airgap_check.probes.account import Target
     from airgap_check.probes.line import Line
 

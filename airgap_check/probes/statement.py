@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airgap_check.asset import Check, Probe, Reference
-from airgap_check.fact import Endpoint, endpoint
+from airgap_check.evidence.asset import Check, Probe, Reference
+from airgap_check.evidence.fact import Endpoint, endpoint
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from airgap_check.probes import certificate
 from airgap_check.probes.account import Checked, ConversationError, quoted
 
 if TYPE_CHECKING:
-    from airgap_check.asset import Outcome
+    from airgap_check.evidence.asset import Outcome
     from airgap_check.probes.account import Target
     from airgap_check.probes.line import Line
 

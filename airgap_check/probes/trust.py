@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cryptography.x509 import Certificate
 
-    from airgap_check.asset import Outcome
+    from airgap_check.evidence.asset import Outcome
 
 
 class Judgement(NamedTuple):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airgap_check.evidence import Runtime
-    from airgap_check.fact import Process, Workload
+    from airgap_check.evidence.fact import Process, Workload
 
 _HOST_ONLY = "probed from the network namespace of this host only"
 

@@ -108,7 +108,7 @@ def listed() -> dict[str, frozenset[str]]:
 
 
 def _parts() -> tuple[type[msgspec.Struct], ...]:
-    from airgap_check import fact
+    from airgap_check.evidence import fact
 
     return (fact.Process, fact.Workload, fact.Endpoint, fact.Place)
 

@@ -17,7 +17,7 @@ from airgap_check.pseudonyms.walk import Walk, names
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.pseudonyms.key import Key
     from airgap_check.pseudonyms.walk import Hiding
 

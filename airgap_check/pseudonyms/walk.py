@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from airgap_check.fact import Endpoint, Place, Process, Workload
+from airgap_check.evidence.fact import Endpoint, Place, Process, Workload
 from airgap_check.finding import Finding, Reason
 from airgap_check.pseudonyms.meaning import NAMING, PARTS, RECORDS, fields, listed, meaning, naming
 

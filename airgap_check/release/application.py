@@ -6,15 +6,15 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from airgap_check.asset import Artifact, Reference
+from airgap_check.evidence.asset import Artifact, Reference
 from airgap_check.redact import printable
 from airgap_check.release.remark import check, either
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.asset import Check
     from airgap_check.evidence import AnyRecord
+    from airgap_check.evidence.asset import Check
     from airgap_check.objectos.artifact import Scan
     from airgap_check.release.folder import Folder
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from airgap_check.asset import Check, Image, Reference
+from airgap_check.evidence.asset import Check, Image, Reference
 from airgap_check.redact import printable
 from airgap_check.release import (
     checklist,

@@ -12,8 +12,8 @@ from airgap_check.release.template import CLOUD_URL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airgap_check.asset import Check
     from airgap_check.deployment import Reading
+    from airgap_check.evidence.asset import Check
     from airgap_check.release.runtime import Carried
     from airgap_check.release.template import Template
 

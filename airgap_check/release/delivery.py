@@ -10,9 +10,9 @@ from airgap_check.release.remark import check, either
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airgap_check.asset import Check, Outcome
     from airgap_check.deployment import Service
     from airgap_check.deployment.image_reference import Reference
+    from airgap_check.evidence.asset import Check, Outcome
     from airgap_check.release.delivered import Delivered
 
 _FETCHING = frozenset({"always", "build", "daily", "weekly", "newer"})

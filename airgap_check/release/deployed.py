@@ -14,8 +14,8 @@ from airgap_check.release.secret import is_real
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.asset import Check
     from airgap_check.deployment import Reading
+    from airgap_check.evidence.asset import Check
     from airgap_check.release.folder import Folder
     from airgap_check.release.items import Items
 

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from airgap_check.address import PUBLIC
-from airgap_check.asset import Reference
+from airgap_check.evidence.asset import Reference
 from airgap_check.objectos import settings
 from airgap_check.redact import printable, value
 from airgap_check.release.secret import is_placeholder
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from airgap_check.deployment import Reading
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
     from airgap_check.release.delivered import Delivered
     from airgap_check.release.template import Template
 

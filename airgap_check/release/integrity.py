@@ -13,7 +13,7 @@ from airgap_check.release.remark import check, either
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airgap_check.asset import Check
+    from airgap_check.evidence.asset import Check
     from airgap_check.release.folder import Folder
     from airgap_check.release.seal import PublicKey
 

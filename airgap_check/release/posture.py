@@ -16,8 +16,8 @@ from airgap_check.release.template import CLOUD_URL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from airgap_check.asset import Check, Outcome
     from airgap_check.deployment import Reading
+    from airgap_check.evidence.asset import Check, Outcome
     from airgap_check.release.runtime import Carried
     from airgap_check.release.template import Assigned, Template
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airgap_check.asset import Check
+from airgap_check.evidence.asset import Check
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from airgap_check.asset import Outcome
+    from airgap_check.evidence.asset import Outcome
 
 _SUBJECT, _DETAIL = 256, 500  # characters
 

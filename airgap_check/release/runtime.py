@@ -16,7 +16,7 @@ from airgap_check.release.version_range import holds
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airgap_check.asset import Outcome
+    from airgap_check.evidence.asset import Outcome
     from airgap_check.release.delivered import Delivered
 
 _CLOSED = ("objectos", "@objectos/")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from airgap_check.asset import Outcome
+    from airgap_check.evidence.asset import Outcome
 
 _MOST_OF_AN_ASPECT = 50  # findings that are told one by one; how many more there were is one more
 _LONGEST = 300  # characters of a foreign name that are shown

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airgap_check.evidence import Allowed
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
     from airgap_check.finding import JudgedConnection, Report
 
 WORST_FIRST: tuple[Allowed, ...] = ("no", "unknown", "yes")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airgap_check.inspection import Trial
+    from airgap_check.evidence.inspection import Trial
 
 
 class Sight(NamedTuple):

@@ -8,7 +8,7 @@ import sysconfig
 from typing import TYPE_CHECKING
 
 from airgap_check.errors import UsageError
-from airgap_check.fact import Fact
+from airgap_check.evidence.fact import Fact
 from airgap_check.input import written_by_others
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from airgap_check.address import PUBLIC
-from airgap_check.allowlist import NEVER_EGRESS, Allowlist
 from airgap_check.evidence import Answer, Interruption, Listener, PolicyTrust, Posture, Resolver, Runtime, Setting
-from airgap_check.fact import Endpoint
+from airgap_check.evidence.fact import Endpoint
+from airgap_check.policy.allowlist import NEVER_EGRESS, Allowlist
 from airgap_check.survey import usage
 from airgap_check.survey.assets import Assets
 from airgap_check.survey.attribution import attributed
@@ -31,8 +31,8 @@ from airgap_check.view import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.finding import RuleResult
-    from airgap_check.inspection import Inspection
     from airgap_check.policy import Policy
 
 

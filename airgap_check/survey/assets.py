@@ -6,9 +6,9 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Literal
 
 from airgap_check.address import PUBLIC
-from airgap_check.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
 from airgap_check.evidence import Runtime
-from airgap_check.fact import Endpoint
+from airgap_check.evidence.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
+from airgap_check.evidence.fact import Endpoint
 from airgap_check.policy import many, port_range
 from airgap_check.survey.place import target_of, where_in_file
 from airgap_check.view import (
@@ -26,10 +26,10 @@ from airgap_check.view import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airgap_check.allowlist import Allowlist
     from airgap_check.evidence import Allowed
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.policy import Policy
+    from airgap_check.policy.allowlist import Allowlist
 
 _Approved = Literal["yes", "no", "unknown", "none"]
 _NAMELESS = Endpoint()

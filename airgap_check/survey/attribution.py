@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airgap_check.allowlist import NEVER_EGRESS
 from airgap_check.evidence import Counter, EntryUse
+from airgap_check.policy.allowlist import NEVER_EGRESS
 from airgap_check.view import CounterView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Literal
 
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.view import ConnectionView
 
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Literal
 from msgspec.structs import replace
 
 from airgap_check.address import PUBLIC
-from airgap_check.allowlist import Decision
 from airgap_check.evidence import Connection, EntryUse, Listener, Runtime
 from airgap_check.finding import JudgedConnection
-from airgap_check.selector import selects
+from airgap_check.policy.allowlist import Decision
+from airgap_check.policy.selector import selects
 from airgap_check.survey.union import united
 from airgap_check.view import ConnectionView, PeerView
 
 if TYPE_CHECKING:
-    from airgap_check.allowlist import Allowlist
-    from airgap_check.fact import Endpoint
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.fact import Endpoint
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.policy import Policy
+    from airgap_check.policy.allowlist import Allowlist
 
 
 class Egress:

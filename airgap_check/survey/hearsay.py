@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from airgap_check.address import PUBLIC, parse, scope_of_network
 from airgap_check.domain import bare, below, is_special, normal, reversed_network
 from airgap_check.evidence import Answer, Connection, Question, Request, Resolver
-from airgap_check.fact import Endpoint, endpoint
+from airgap_check.evidence.fact import Endpoint, endpoint
 from airgap_check.view import AnswerView, EncryptedDnsView, MentionView, QuestionView, RequestView, ResolvedView, YesNo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airgap_check.allowlist import Allowlist
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.policy import Policy
+    from airgap_check.policy.allowlist import Allowlist
     from airgap_check.view import ConnectionView
 
 _ENCRYPTED = frozenset({"dot", "doq", "doh"})

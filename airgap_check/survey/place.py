@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airgap_check.fact import Endpoint, Place
+    from airgap_check.evidence.fact import Endpoint, Place
 
 _OWNERS = {"unit": "unit", "compose": "service", "kubernetes": "", "dockerfile": "stage", "image": "image"}
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Literal
 
 from airgap_check.address import PUBLIC, may_be_short, scope_of_network
 from airgap_check.domain import normal
-from airgap_check.permission import matches
 from airgap_check.policy import DEFAULT_REQUIRE, Entry, Policy, many, networks_of, port_range
+from airgap_check.policy.permission import matches
 from airgap_check.view import PolicyEntryView, PolicyNetworkView, PolicyRequirementView, PolicyWaiverView, YesNo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import date
 
-    from airgap_check.allowlist import Allowlist
     from airgap_check.evidence import Answer
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.finding import RuleResult
-    from airgap_check.inspection import Inspection
+    from airgap_check.policy.allowlist import Allowlist
 
 
 def entries(

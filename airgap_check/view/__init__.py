@@ -1,6 +1,6 @@
 """What a rule sees of a record: the record's own fields, and what the policy says of it.
 
-How a rule names the fields of a view is told in `airgap_check.field`.
+How a rule names the fields of a view is told in `airgap_check.rule.field`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ __all__ = [
     "YesNo",
 ]
 
-# kind of evidence a rule may name -> (what it sees, the collector that it rests on first: airgap_check.basis)
+# kind of evidence a rule may name -> (what it sees, the collector that it rests on first: airgap_check.rule.basis)
 KINDS: dict[str, tuple[type[View], str]] = {
     "connection": (ConnectionView, "sockets"),
     "peer": (PeerView, "sockets"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from airgap_check.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
 from airgap_check.evidence import Allowed, Runtime
-from airgap_check.fact import Endpoint
+from airgap_check.evidence.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
+from airgap_check.evidence.fact import Endpoint
 from airgap_check.view.base import WHO, View
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from airgap_check.fact import Fact
+from airgap_check.evidence.fact import Fact
 
 YesNo = Literal["yes", "no"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airgap_check.evidence import Allowed, Answer, Question, Request, Resolver
-from airgap_check.fact import Endpoint
+from airgap_check.evidence.fact import Endpoint
 from airgap_check.view.base import WHO, View, YesNo
 
 

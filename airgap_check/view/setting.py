@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airgap_check.evidence import Allowed, Setting
-from airgap_check.fact import Endpoint
+from airgap_check.evidence.fact import Endpoint
 from airgap_check.view.base import WHERE, WHO, View
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from airgap_check.evidence import Allowed, Connection, Counter, Listener, Request
-from airgap_check.fact import Endpoint
+from airgap_check.evidence.fact import Endpoint
 from airgap_check.view.base import WHO, View, YesNo
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgap_check.fact import endpoint as stated
+from airgap_check.evidence.fact import endpoint as stated
 from airgap_check.objectos import endpoint, keyword_string, settings
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airgap_check.errors import InvalidFileError
-from airgap_check.field import fields
-from airgap_check.policyfile import load
+from airgap_check.policy.file import load
 from airgap_check.rule import compile_rule
+from airgap_check.rule.field import fields
 from airgap_check.view import KINDS, View
 from airgap_check.yamlfile import parse
 

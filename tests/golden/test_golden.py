@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from airgap_check import policyfile, recording, reporters, rulebook
+from airgap_check import recording, reporters, rulebook
 from airgap_check.engine import Terms, judge
 from airgap_check.evidence import Evidence, Setting
 from airgap_check.objectos.derive import derive
+from airgap_check.policy import file as policyfile
 from airgap_check.rule import compile_all
 
 HERE = Path(__file__).parent

@@ -24,12 +24,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import pytest
 
-from airgap_check import policyfile, yamlfile
+from airgap_check import yamlfile
 from airgap_check.address import scope_of
-from airgap_check.allowlist import Allowlist
 from airgap_check.collectors import environment, listeners, runtimes, sockets
 from airgap_check.evidence import Answer, Evidence, Resolver
-from airgap_check.fact import Process, endpoint
+from airgap_check.evidence.fact import Process, endpoint
 from airgap_check.kernel import procfs
 from airgap_check.kernel.cgroup import Cgroups
 from airgap_check.kernel.inventory import Inventory, NamespaceSockets
@@ -38,6 +37,8 @@ from airgap_check.kernel.owner import Owners
 from airgap_check.kernel.rtnetlink import InterfaceAddress
 from airgap_check.kernel.sock_diag import Row
 from airgap_check.objectos import settings
+from airgap_check.policy import file as policyfile
+from airgap_check.policy.allowlist import Allowlist
 from tests import building
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from airgap_check.collectors.process_environment import Seen
     from airgap_check.evidence import AnyRecord
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.policy import Policy
 
 FOLDER = Path(__file__).parent / "hosts"

@@ -12,8 +12,8 @@ from tests import building
 from tests.good import known_good
 
 if TYPE_CHECKING:
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.finding import Report
-    from airgap_check.inspection import Inspection
     from airgap_check.policy import Policy
 
 HOSTS = known_good.names()

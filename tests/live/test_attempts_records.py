@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airgap_check.fact import GONE
+from airgap_check.evidence.fact import GONE
 from tests.live.lab import _new_cgroup, _remove_cgroup
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airgap_check.asset import Artifact, Check, Reference
 from airgap_check.collectors import artifact
 from airgap_check.collectors.installations import Installation
-from airgap_check.fact import Process
+from airgap_check.evidence.asset import Artifact, Check, Reference
+from airgap_check.evidence.fact import Process
 from airgap_check.objectos import product
 from tests.live import runtime
 from tests.live.lab_host import PATH

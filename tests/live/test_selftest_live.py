@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from airgap_check.inspection import Trial
+    from airgap_check.evidence.inspection import Trial
     from airgap_check.kernel.netns import Namespace
 
 EPOCH = Epoch(datetime.now(UTC), time.monotonic_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))

@@ -136,8 +136,9 @@ def test_two_hundred_thousand_destinations_do_not_fill_the_memory(lab: Lab) -> N
 JUMP = """
 import json, sys, threading
 from datetime import UTC, datetime, timedelta
-from airgap_check import rounds, service
+from airgap_check import service
 from airgap_check.plan import Observing, Plan, Watcher
+from airgap_check.watching import rounds
 
 told, stop, ahead = [], threading.Event(), timedelta(0)
 

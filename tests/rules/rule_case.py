@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import yaml
 
-from airgap_check import address, policyfile, recording, rulebook, yamlfile
+from airgap_check import address, recording, rulebook, yamlfile
 from airgap_check.engine import Terms, judge
 from airgap_check.evidence import AnyRecord, Evidence, PolicyTrust, Status
-from airgap_check.fact import Endpoint, endpoint
-from airgap_check.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool
+from airgap_check.evidence.fact import Endpoint, endpoint
+from airgap_check.evidence.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool
+from airgap_check.policy import file as policyfile
 
 if TYPE_CHECKING:
     from airgap_check.finding import Report

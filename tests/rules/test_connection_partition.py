@@ -9,14 +9,14 @@ import pytest
 
 from airgap_check.address import Scope
 from airgap_check.evidence import Allowed, Connection, Direction, Protocol, Sight
-from airgap_check.fact import Endpoint
+from airgap_check.evidence.fact import Endpoint
 from airgap_check.view import ConnectionView
 from tests.rules.rule_case import rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.condition import Truth
+    from airgap_check.rule.condition import Truth
 
 RULES = [rule for rule in rules().rules if rule.kind == "connection"]
 NEVER: tuple[Scope, ...] = ("loopback", "own", "host")

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from airgap_check.address import Scope
-from airgap_check.allowlist import NEVER_EGRESS
 from airgap_check.evidence import Allowed, Setting
-from airgap_check.fact import Endpoint, Place
+from airgap_check.evidence.fact import Endpoint, Place
+from airgap_check.policy.allowlist import NEVER_EGRESS
 from airgap_check.view import EndpointView
 from tests.rules.rule_case import rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from airgap_check.condition import Truth
+    from airgap_check.rule.condition import Truth
 
 RULES = [rule for rule in rules().rules if rule.kind == "endpoint"]
 ROLES = (

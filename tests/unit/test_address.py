@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from airgap_check.address import may_be_short, parse, scope_of, scope_of_network, scopes_in, unwrap
-from airgap_check.fact import endpoint
+from airgap_check.evidence.fact import endpoint
 
 # scope, first and last address of the block, the neighbour below, the neighbour above (None: inside another row)
 BLOCKS = [

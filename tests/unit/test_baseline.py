@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from airgap_check import baseline, engine, reporters
-from airgap_check.asset import Artifact
 from airgap_check.engine import Terms
 from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.evidence import Evidence, Interruption
+from airgap_check.evidence.asset import Artifact
 from airgap_check.result import fingerprint
 from airgap_check.rule import RuleSet
 from airgap_check.view import ArtifactView
@@ -22,8 +22,8 @@ from tests.building import RULES, connection, inspection, policy, remote
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.finding import Report, RuleResult
-    from airgap_check.inspection import Inspection
 
 OLD = connection("10.9.9.9")
 NEW = connection("10.9.9.8")

@@ -8,7 +8,7 @@ import pytest
 
 from airgap_check.engine import Terms, judge
 from airgap_check.evidence import Answer, Evidence, PolicyTrust, Setting
-from airgap_check.fact import Place, Process, Workload
+from airgap_check.evidence.fact import Place, Process, Workload
 from airgap_check.rule import compile_all
 from tests.building import connection, inspection, policy, remote
 
@@ -167,7 +167,7 @@ def test_a_waiver_waives_what_it_matches_until_it_expires_and_is_shown() -> None
 
 
 def _waived(seen: Any, waiver: dict[str, Any]) -> Report:
-    from airgap_check import policyfile
+    from airgap_check.policy import file as policyfile
 
     text = {"version": 1, "allow": [{"name": "db", "role": "database", **DATABASE}], "waivers": [waiver]}
     import msgspec
@@ -255,7 +255,7 @@ def test_an_entry_that_approves_more_than_a_destination_is_broad(entry: dict[str
 
 
 def test_a_configured_name_has_the_worst_scope_that_it_was_seen_to_have() -> None:
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
 
     setting = Setting(
         name="OS_DATABASE_URL", posture="url", role="database", place=Place(kind="own"),

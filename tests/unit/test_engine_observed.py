@@ -10,13 +10,13 @@ from msgspec.structs import replace
 
 from airgap_check.engine import Terms, judge
 from airgap_check.evidence import Evidence, Request
-from airgap_check.inspection import Trial
+from airgap_check.evidence.inspection import Trial
 from tests.building import RULES, STARTED, connection, inspection, policy, remote
 
 if TYPE_CHECKING:
     from airgap_check.evidence import Status
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.finding import Report
-    from airgap_check.inspection import Inspection
 
 DATABASE = {"cidr": "10.0.0.9/32", "ports": [443]}
 ATTEMPT: dict[str, Any] = {"state": "attempt", "seen": "attempts"}

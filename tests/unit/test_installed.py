@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airgap_check.evidence import Answer, Evidence
-from airgap_check.fact import Endpoint
+from airgap_check.evidence.fact import Endpoint
 from airgap_check.installed import _Approved
 from tests import building
 

@@ -7,9 +7,9 @@ from typing import Literal
 import pytest
 
 from airgap_check import yamlfile
-from airgap_check.asset import Artifact, Package
 from airgap_check.evidence import Posture, Runtime, Setting
-from airgap_check.fact import Endpoint, Place, Process, Workload
+from airgap_check.evidence.asset import Artifact, Package
+from airgap_check.evidence.fact import Endpoint, Place, Process, Workload
 from airgap_check.objectos.derive import derive
 from airgap_check.proposal import Proposal, to_yaml
 

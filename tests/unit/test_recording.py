@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from airgap_check import recording
 from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.evidence import Answer, Counter, EntryUse, Evidence, Listener, Question, Request, Resolver, Setting
-from airgap_check.fact import Place, Process
-from airgap_check.inspection import Trial
+from airgap_check.evidence.fact import Place, Process
+from airgap_check.evidence.inspection import Trial
 from tests.building import connection, inspection, remote
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from airgap_check.evidence import Answer, Connection
-from airgap_check.fact import Endpoint, Process, Workload
-from airgap_check.field import fields
+from airgap_check.evidence.fact import Endpoint, Process, Workload
+from airgap_check.rule.field import fields
 from airgap_check.view import KINDS, AnswerView, ConnectionView, DeploymentView, MentionView, View
 
 FAR = Endpoint(address="10.9.9.9", scope="private", port=443)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airgap_check.asset import Dialer
+    from airgap_check.evidence.asset import Dialer
 
 Kind = Literal["nothing", "url", "host", "secret", "markup", "arguments"]
 

@@ -14,7 +14,7 @@ from airgap_check.objectos import endpoint
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
 
 _LENGTH = 8192  # of a URL; the product's HTTP server takes none that is longer
 _TEMPLATE = re.compile(r"\{\{.{0,500}?\}\}|\$\{[^{}]{0,500}\}|\{[^{}]{0,500}\}|<%.{0,500}?%>|\$[A-Za-z_][\w.]{0,100}")

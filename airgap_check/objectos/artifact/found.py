@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from airgap_check.asset import Dialer, Outcome
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.asset import Dialer, Outcome
+    from airgap_check.evidence.fact import Endpoint
 
 
 class Found(NamedTuple):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from airgap_check.objectos.artifact.found import Flaw, Found
 
 if TYPE_CHECKING:
-    from airgap_check.asset import Dialer
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.asset import Dialer
+    from airgap_check.evidence.fact import Endpoint
 
 _DESTINATIONS, _DISTINCT, _FLAWS = 1_000, 5_000, 50
 

@@ -17,7 +17,7 @@ from airgap_check.redact import printable, url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airgap_check.asset import Dialer
+    from airgap_check.evidence.asset import Dialer
     from airgap_check.objectos.artifact.area import Area, Meaning
     from airgap_check.objectos.artifact.destination import Destination
     from airgap_check.objectos.artifact.found import Flaw

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airgap_check import alerts
 from airgap_check.evidence import Answer
-from airgap_check.fact import endpoint
+from airgap_check.evidence.fact import endpoint
 from airgap_check.finding import Known, Severity
 from airgap_check.history.change import Change
 from tests.building import policy

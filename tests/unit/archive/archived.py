@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from airgap_check import engine, host, policyfile, rulebook
+from airgap_check import engine, host, rulebook
 from airgap_check.archive import Case, Grounds, Link, write
 from airgap_check.engine import Terms
 from airgap_check.evidence import Resolver, Setting
-from airgap_check.fact import Place
+from airgap_check.evidence.fact import Place
+from airgap_check.evidence.inspection import PolicyReference
 from airgap_check.input import read_bytes
-from airgap_check.inspection import PolicyReference
 from airgap_check.objectos.derive import derive
+from airgap_check.policy import file as policyfile
 from tests import building
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airgap_check.evidence import AnyRecord
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 POLICY = b"""\

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgap_check import archive, engine, host, policyfile, rulebook
-from airgap_check.acceptance import Baseline
+from airgap_check import archive, engine, host, rulebook
 from airgap_check.archive import Case, Grounds, Link, form, judgement, manifest, statement, verification, write
 from airgap_check.archive.form import BadArchiveError
 from airgap_check.archive.tarred import Reader as TarReader
 from airgap_check.archive.zipped import Reader as ZipReader
 from airgap_check.engine import Terms
 from airgap_check.finding import Known
+from airgap_check.policy import file as policyfile
+from airgap_check.policy.acceptance import Baseline
 from airgap_check.release import seal
 from tests import building
 from tests.unit.archive import archived

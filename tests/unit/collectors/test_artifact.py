@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airgap_check.asset import Artifact, Check, Reference
 from airgap_check.collectors import artifact
 from airgap_check.collectors.installations import Installation
-from airgap_check.fact import Process
+from airgap_check.evidence.asset import Artifact, Check, Reference
+from airgap_check.evidence.fact import Process
 from airgap_check.objectos import product
 
 if TYPE_CHECKING:

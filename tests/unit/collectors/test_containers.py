@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airgap_check.collectors import containers
-from airgap_check.fact import Workload
+from airgap_check.evidence.fact import Workload
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airgap_check.asset import Check, Reference
 from airgap_check.collectors import database
 from airgap_check.collectors.installations import Installation
-from airgap_check.fact import Endpoint, Process
+from airgap_check.evidence.asset import Check, Reference
+from airgap_check.evidence.fact import Endpoint, Process
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from airgap_check.asset import Check, Image
 from airgap_check.collectors.deployment import collect
 from airgap_check.engine import Terms, judge
 from airgap_check.errors import UsageError
 from airgap_check.evidence import AnyRecord, Setting
+from airgap_check.evidence.asset import Check, Image
 from tests.building import RULES, inspection, policy
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 
 from airgap_check.collectors import listeners
 from airgap_check.evidence import Evidence, Listener
-from airgap_check.fact import Process, Workload
+from airgap_check.evidence.fact import Process, Workload
 from airgap_check.kernel.sock_diag import CLOSE, ESTABLISHED, LISTEN
 from tests.stock import KnownOwners, inventory, namespace, row
 

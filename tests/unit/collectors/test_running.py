@@ -204,7 +204,7 @@ def test_a_setting_that_the_runtime_does_not_read_says_so(tmp_path: Path) -> Non
 
 
 def test_the_image_of_a_runtime_is_that_of_its_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airgap_check.fact import Workload
+    from airgap_check.evidence.fact import Workload
     from airgap_check.kernel import cgroup
 
     identifier = "ab" * 32

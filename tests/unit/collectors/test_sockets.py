@@ -7,7 +7,7 @@ import pytest
 
 from airgap_check.collectors import sockets
 from airgap_check.evidence import Connection, Evidence
-from airgap_check.fact import Process, Workload
+from airgap_check.evidence.fact import Process, Workload
 from airgap_check.kernel.sock_diag import CLOSE, LISTEN, SYN_SENT, TIME_WAIT
 from tests.stock import KnownOwners, inventory, namespace, row
 

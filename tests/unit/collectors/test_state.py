@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airgap_check.asset import Check, Package, Reference
 from airgap_check.collectors import state
 from airgap_check.collectors.installations import Installation
-from airgap_check.fact import Process
+from airgap_check.evidence.asset import Check, Package, Reference
+from airgap_check.evidence.fact import Process
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from airgap_check.asset import Artifact, Check, Image
 from airgap_check.collectors.installations import Installation
 from airgap_check.collectors.upgrade import collect
 from airgap_check.errors import UsageError
 from airgap_check.evidence import Evidence, Runtime, Setting
-from airgap_check.fact import Place, Process, Workload
+from airgap_check.evidence.asset import Artifact, Check, Image
+from airgap_check.evidence.fact import Place, Process, Workload
 from airgap_check.history.clearance import Clearance, clearance
 from airgap_check.history.memory import Memory
 from airgap_check.history.store import Preflight, Store

@@ -18,8 +18,8 @@ from tests.unit.deployment.written import reading
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airgap_check.asset import Opening
     from airgap_check.deployment.service import Isolation
+    from airgap_check.evidence.asset import Opening
 
 POD = """
 apiVersion: v1

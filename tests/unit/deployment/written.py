@@ -10,7 +10,7 @@ from airgap_check.deployment import Reading, Service, read
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airgap_check.asset import Check
+    from airgap_check.evidence.asset import Check
 
 DIGEST = "sha256:" + "a" * 64
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airgap_check.evidence import Coverage
+from airgap_check.evidence.inspection import Clock, Run, Tool
 from airgap_check.finding import Finding, Report, ReportedPolicy, ReportSubject, RuleResult, Window
 from airgap_check.history.precedent import Moment
-from airgap_check.inspection import Clock, Run, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

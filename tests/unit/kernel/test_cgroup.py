@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airgap_check.fact import Workload
+from airgap_check.evidence.fact import Workload
 from airgap_check.kernel import cgroup, procfs
 
 if TYPE_CHECKING:

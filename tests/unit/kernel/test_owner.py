@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from airgap_check.fact import Process, Workload
+from airgap_check.evidence.fact import Process, Workload
 from airgap_check.kernel import cgroup, procfs
 from airgap_check.kernel.cgroup import Cgroups
 from airgap_check.kernel.netns import Namespace

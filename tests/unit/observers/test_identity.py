@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airgap_check.fact import GONE, Process, Workload
+from airgap_check.evidence.fact import GONE, Process, Workload
 from airgap_check.kernel import cgroup, cgroup2, netns, netns_cookie, procfs, rtnetlink
 from airgap_check.observers import surroundings
 from airgap_check.observers.identity import Identity

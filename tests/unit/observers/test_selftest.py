@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from airgap_check.evidence import Connection, Counter, Evidence, Question
-from airgap_check.fact import Endpoint
-from airgap_check.inspection import Trial
+from airgap_check.evidence.fact import Endpoint
+from airgap_check.evidence.inspection import Trial
 from airgap_check.kernel.programs.event import CONNECT4, CONNECT6, EGRESS, QUEUE, SENDMSG4, SENDMSG6, Event
 from airgap_check.observers import selftest
 from airgap_check.observers.mode import MODES

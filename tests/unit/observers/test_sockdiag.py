@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from airgap_check.evidence import Connection
-from airgap_check.fact import Endpoint, Process, Workload, endpoint
+from airgap_check.evidence.fact import Endpoint, Process, Workload, endpoint
 from airgap_check.kernel import inventory, netns
 from airgap_check.kernel.destroy_events import Ended
 from airgap_check.kernel.inventory import Inventory, NamespaceSockets

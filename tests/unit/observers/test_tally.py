@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from airgap_check.fact import Endpoint, Process, Workload, endpoint
+from airgap_check.evidence.fact import Endpoint, Process, Workload, endpoint
 from airgap_check.kernel.programs import event
 from airgap_check.kernel.programs.event import Event
 from airgap_check.kernel.programs.tables import Repeat

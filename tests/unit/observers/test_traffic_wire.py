@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airgap_check.address import scope_of
 from airgap_check.evidence import Answer, Connection, Question, Request
-from airgap_check.fact import endpoint
+from airgap_check.evidence.fact import endpoint
 from airgap_check.kernel.packet import HOST, OTHER_HOST, OUTGOING, Frame
 from airgap_check.observers.wire import Wire
 from tests.onwire import (
@@ -35,7 +35,7 @@ from tests.onwire import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.fact import Endpoint
     from airgap_check.observers.lookout import Source
 
 NETNS = 4026531840

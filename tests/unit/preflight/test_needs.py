@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from airgap_check.asset import Reference
 from airgap_check.evidence import Evidence, Setting
-from airgap_check.fact import Place, Process, Workload
+from airgap_check.evidence.asset import Reference
+from airgap_check.evidence.fact import Place, Process, Workload
 from airgap_check.kernel.netns import Namespace
 from airgap_check.objectos.endpoint import parse
 from airgap_check.preflight import needs

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from airgap_check import preflight
-from airgap_check.asset import Artifact, Probe
 from airgap_check.evidence import Evidence, Runtime
-from airgap_check.fact import Process
+from airgap_check.evidence.asset import Artifact, Probe
+from airgap_check.evidence.fact import Process
 from airgap_check.kernel import netns
 from airgap_check.plan import Plan
 from airgap_check.preflight.itinerary import Itinerary

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airgap_check.asset import Check, Probe
-from airgap_check.fact import Process, Workload
+from airgap_check.evidence.asset import Check, Probe
+from airgap_check.evidence.fact import Process, Workload
 from airgap_check.kernel import netns
 from airgap_check.probes import conversation, dial, performance
 from airgap_check.probes.account import Checked, Target, Told

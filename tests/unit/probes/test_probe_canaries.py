@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airgap_check.evidence import Answer, Evidence
-from airgap_check.fact import Process
+from airgap_check.evidence.fact import Process
 from airgap_check.kernel import netns, routes
 from airgap_check.kernel.routes import Route
 from airgap_check.probes import canary

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from airgap_check.evidence import Runtime
-from airgap_check.fact import Process, Workload
+from airgap_check.evidence.fact import Process, Workload
 from airgap_check.kernel import netns
 from airgap_check.probes import front_door, vantage_point
 

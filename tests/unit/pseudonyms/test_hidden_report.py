@@ -13,7 +13,7 @@ from airgap_check import baseline, pseudonyms, recording, reporters
 from airgap_check.cli import main
 from airgap_check.engine import Terms, judge
 from airgap_check.errors import UsageError
-from airgap_check.fact import Process, Workload
+from airgap_check.evidence.fact import Process, Workload
 from airgap_check.finding import Report
 from airgap_check.pseudonyms.text import Masking
 from airgap_check.pseudonyms.token import unseal
@@ -22,7 +22,7 @@ from tests import building, reports
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
 
 SECRET = bytes(range(32))
 KEY = pseudonyms.Key(SECRET)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airgap_check.allowlist import Allowlist
 from airgap_check.evidence import Evidence, Listener, Status
+from airgap_check.policy.allowlist import Allowlist
 from airgap_check.survey.egress import Egress
 from tests.building import STARTED, connection, inspection, policy, remote
 

@@ -9,13 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from airgap_check.evidence import Answer, Connection, Evidence, Question, Request, Resolver, Status
-from airgap_check.fact import Process
+from airgap_check.evidence.fact import Process
 from airgap_check.survey import Survey
 from airgap_check.view import EncryptedDnsView, PolicyEntryView, QuestionView, RequestView
 from tests.building import STARTED, connection, inspection, policy, remote
 
 if TYPE_CHECKING:
-    from airgap_check.inspection import Inspection
+    from airgap_check.evidence.inspection import Inspection
 
 RESOLVER = Resolver(
     netns=1, address="10.0.0.53", scope="private", source="/etc/resolv.conf", search=("bank.com", "lan.bank.com")

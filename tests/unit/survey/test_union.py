@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airgap_check.allowlist import Allowlist
 from airgap_check.evidence import EntryUse, Evidence
-from airgap_check.fact import Process
+from airgap_check.evidence.fact import Process
+from airgap_check.policy.allowlist import Allowlist
 from airgap_check.survey import union
 from airgap_check.survey.egress import Egress
 from tests.building import STARTED, connection, inspection, policy, remote

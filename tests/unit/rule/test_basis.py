@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airgap_check.basis import Basis, basis
 from airgap_check.evidence import Evidence
+from airgap_check.rule.basis import Basis, basis
 from airgap_check.view import KINDS
 
 if TYPE_CHECKING:

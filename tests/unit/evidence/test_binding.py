@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airgap_check.allowlist import Allowlist
-from airgap_check.binding import Bindings
 from airgap_check.evidence import Answer, Resolver
+from airgap_check.evidence.binding import Bindings
+from airgap_check.policy.allowlist import Allowlist
 from tests.building import STARTED, connection, policy, remote
 
 SERVER = Resolver(netns=1, address="10.0.0.53", scope="private", source="/etc/resolv.conf")

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from airgap_check.address import PUBLIC, Address, Network, covers, parse, scope_of_network
-from airgap_check.binding import Bindings
 from airgap_check.domain import normal
-from airgap_check.permission import Permission
-from airgap_check.selector import selects
+from airgap_check.evidence.binding import Bindings
+from airgap_check.policy.permission import Permission
+from airgap_check.policy.selector import selects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import date, datetime
 
-    from airgap_check.asset import Reference
     from airgap_check.evidence import Allowed, Answer, Connection, Listener, Resolver, Setting
-    from airgap_check.fact import Endpoint
+    from airgap_check.evidence.asset import Reference
+    from airgap_check.evidence.fact import Endpoint
     from airgap_check.policy import Policy
 
 NEVER_EGRESS = frozenset({"loopback", "own", "host"})

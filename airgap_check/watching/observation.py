@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airgap_check.evidence import AnyRecord
-    from airgap_check.inspection import Trial
+    from airgap_check.evidence.inspection import Trial
     from airgap_check.kernel.netns import Namespace
     from airgap_check.kernel.sieve import Sieve
     from airgap_check.observers.observer import Epoch

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from airgap_check.fact import Fact
+from airgap_check.evidence.fact import Fact
 from airgap_check.finding import Finding, Known, ReportedBaseline, RuleResult, Severity, at_least
 from airgap_check.history import standing
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     from airgap_check.evidence import Coverage
+    from airgap_check.evidence.inspection import Subject
     from airgap_check.finding import Report
-    from airgap_check.inspection import Subject
     from airgap_check.policy import Policy
     from airgap_check.rule import Rule
     from airgap_check.view import View

@@ -8,7 +8,7 @@ from airgap_check.policy import Selector, many
 
 if TYPE_CHECKING:
     from airgap_check.evidence import Allowed
-    from airgap_check.fact import Process, Workload
+    from airgap_check.evidence.fact import Process, Workload
 
 
 def selects(

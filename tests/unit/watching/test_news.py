@@ -6,8 +6,8 @@ from typing import Any
 
 from airgap_check.engine import Terms
 from airgap_check.evidence import AnyRecord, EntryUse
-from airgap_check.fact import Process
-from airgap_check.news import News
+from airgap_check.evidence.fact import Process
+from airgap_check.watching.news import News
 from tests.building import RULES, connection, inspection, policy
 
 CONTEXT = inspection()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from airgap_check.condition import Condition, compile_condition
 from airgap_check.errors import InvalidFileError, UsageError
-from airgap_check.field import fields
 from airgap_check.finding import SEVERITIES, Severity
+from airgap_check.rule.condition import Condition, compile_condition
+from airgap_check.rule.field import fields
 from airgap_check.view import KINDS, View
 from airgap_check.yamlfile import Document, decode, parse, suggest
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airgap_check.evidence import AnyRecord
+    from airgap_check.evidence.inspection import Inspection
     from airgap_check.finding import Finding, RuleResult, Severity
-    from airgap_check.inspection import Inspection
     from airgap_check.policy import Policy
 
 _KINDS = frozenset({"connection", "question", "request", "mention", "encrypted-dns"})

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airgap_check.address import may_be_short, scope_of
 from airgap_check.address import parse as parse_address
-from airgap_check.condition import Condition, compile_condition
 from airgap_check.domain import normal
 from airgap_check.policy import (
     OneOrMany,
@@ -22,6 +21,7 @@ from airgap_check.policy import (
     many,
     port_range,
 )
+from airgap_check.rule.condition import Condition, compile_condition
 from airgap_check.view import KINDS
 from airgap_check.yamlfile import Document, Path, decode, parse, suggest
 

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from airgap_check.allowlist import Allowlist
 from airgap_check.evidence import Answer, Setting
-from airgap_check.fact import Endpoint, Place, Process, Workload
-from airgap_check.permission import matches
+from airgap_check.evidence.fact import Endpoint, Place, Process, Workload
 from airgap_check.policy import Selector
-from airgap_check.selector import selects
+from airgap_check.policy.allowlist import Allowlist
+from airgap_check.policy.permission import matches
+from airgap_check.policy.selector import selects
 from tests.building import STARTED, connection, policy, remote
 
 NODE = Process(pid=10, name="node", executable="/usr/bin/node", user="objectos")

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from airgap_check import audit, engine
 from airgap_check.errors import AirgapError, UsageError
 from airgap_check.evidence import Answer, Evidence
-from airgap_check.news import Notice
 from airgap_check.objectos.derive import derive
 from airgap_check.remembrance import remembered
 from airgap_check.watching import Law, Stretch, last_day, looks
+from airgap_check.watching.news import Notice
 
 if TYPE_CHECKING:
     import threading

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from airgap_check.fact import Endpoint, Process, Record, Workload
+from airgap_check.evidence.fact import Endpoint, Process, Record, Workload
 
 Outcome = Literal["passed", "failed", "unknown"]
 Examiner = Literal["artifact", "state", "database", "deployment", "upgrade", "bundle", "probes"]

@@ -1,7 +1,7 @@
 """The site's policy: what its owner approved, as types.
 
-`airgap_check.policyfile` reads and checks the file; what the policy means for one connection is decided in
-`airgap_check.allowlist`.
+`airgap_check.policy.file` reads and checks the file; what the policy means for one connection is decided in
+`airgap_check.policy.allowlist`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airgap_check.address import Network
-    from airgap_check.condition import Condition
+    from airgap_check.rule.condition import Condition
 
 Role = Literal[
     "database", "smtp", "object-storage", "webhook", "idp",

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from airgap_check.policy import Policy, Selector, many, port_range
-from airgap_check.policyfile import load
+from airgap_check.policy.file import load
 from airgap_check.view import PolicyTerms
 
 KINDS = {

@@ -7,18 +7,18 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgap_check.condition import Condition, compile_condition
 from airgap_check.errors import InvalidFileError
 from airgap_check.evidence import Answer, Connection, Direction
-from airgap_check.fact import Endpoint, Process, Workload
-from airgap_check.field import fields
+from airgap_check.evidence.fact import Endpoint, Process, Workload
 from airgap_check.finding import Reason
+from airgap_check.rule.condition import Condition, compile_condition
+from airgap_check.rule.field import fields
 from airgap_check.view import KINDS, AnswerView, ConnectionView, View
 from airgap_check.yamlfile import parse
 
 if TYPE_CHECKING:
-    from airgap_check.condition import Truth
     from airgap_check.evidence import Allowed
+    from airgap_check.rule.condition import Truth
 
 
 def compiled(text: str, view_type: type[View] = ConnectionView) -> Condition:

@@ -8,9 +8,9 @@ import yaml
 from airgap_check import rulebook
 from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.evidence import Answer, Connection
-from airgap_check.fact import Endpoint, Process
-from airgap_check.field import fields
+from airgap_check.evidence.fact import Endpoint, Process
 from airgap_check.rule import Rule, compile_all, compile_rule
+from airgap_check.rule.field import fields
 from airgap_check.view import KINDS, AnswerView, ConnectionView, View
 
 CATALOGUES_TEXT = "nist-800-53, pci-dss-4, iec-62443-3-3, cis-8, iso-27001"

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from airgap_check.evidence import Evidence
-from airgap_check.fact import Fact, Record
+from airgap_check.evidence.fact import Fact, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from airgap_check.fact import GONE, Process
+from airgap_check.evidence.fact import GONE, Process
 from airgap_check.policy import Selector
-from airgap_check.selector import selects
+from airgap_check.policy.selector import selects
 
 CURL = Process(pid=7, executable="/usr/bin/curl")
 

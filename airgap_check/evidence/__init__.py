@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import msgspec
 
 from airgap_check.address import Scope
-from airgap_check.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
-from airgap_check.fact import Endpoint, Fact, Place, Process, Record, Workload
+from airgap_check.evidence.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
+from airgap_check.evidence.fact import Endpoint, Fact, Place, Process, Record, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airgap_check.address import scope_of
-from airgap_check.allowlist import Allowlist
 from airgap_check.kernel.sieve import CLASSES
-from airgap_check.sieving import sieve
+from airgap_check.policy.allowlist import Allowlist
+from airgap_check.watching.sieving import sieve
 from tests.building import STARTED, connection, policy
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from airgap_check.condition import Condition, compile_condition
 from airgap_check.errors import InvalidFileError
+from airgap_check.rule.condition import Condition, compile_condition
 from airgap_check.view import ConnectionView, PolicyEntryView, SettingView, View
 from airgap_check.yamlfile import parse
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airgap_check.evidence import Interruption
-from airgap_check.lapse import Sample, gaps, lapses
+from airgap_check.watching.lapse import Sample, gaps, lapses
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECOND = 1_000_000_000

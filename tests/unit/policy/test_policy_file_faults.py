@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airgap_check.errors import InvalidFileError
-from airgap_check.policyfile import load
+from airgap_check.policy.file import load
 
 KINDS = {
     "connection.not-allowlisted": "connection",

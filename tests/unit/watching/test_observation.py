@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airgap_check import observation
 from airgap_check.evidence import Evidence
-from airgap_check.inspection import Trial
+from airgap_check.evidence.inspection import Trial
 from airgap_check.kernel import netns
 from airgap_check.kernel.sieve import NOTHING
 from airgap_check.observers import selftest
 from airgap_check.observers.observer import Epoch, UnobservableError
 from airgap_check.plan import Observing
+from airgap_check.watching import observation
 from tests.building import STARTED, connection
 
 if TYPE_CHECKING:

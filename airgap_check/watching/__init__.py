@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from msgspec.structs import replace
 
-from airgap_check import lapse, snapshot
+from airgap_check import snapshot
 from airgap_check.evidence import Evidence, Runtime
 from airgap_check.kernel import netns
 from airgap_check.kernel.sieve import NOTHING
-from airgap_check.lapse import Sample
-from airgap_check.news import News
-from airgap_check.observation import Observation
 from airgap_check.observers.observer import Epoch
 from airgap_check.plan import Observing
-from airgap_check.sieving import sieve
+from airgap_check.watching import lapse
+from airgap_check.watching.lapse import Sample
+from airgap_check.watching.news import News
+from airgap_check.watching.observation import Observation
+from airgap_check.watching.sieving import sieve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airgap_check.evidence import Interruption
-    from airgap_check.inspection import Inspection, Trial
-    from airgap_check.news import Notice
+    from airgap_check.evidence.inspection import Inspection, Trial
     from airgap_check.plan import Plan, Watcher
     from airgap_check.policy import Policy
     from airgap_check.rule import RuleSet
     from airgap_check.snapshot import Snapshot
+    from airgap_check.watching.news import Notice
 
 _LOOK = 2.0  # seconds between two looks at what is new
 _DAY = 86_400  # seconds

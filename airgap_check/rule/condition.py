@@ -14,8 +14,8 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from airgap_check.address import parse
-from airgap_check.field import Field, fields
 from airgap_check.finding import Reason
+from airgap_check.rule.field import Field, fields
 from airgap_check.yamlfile import Document, Path, suggest
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from tests.unit.history.judged_reports import at, report, results_of
 # In a mount namespace of its own: a small disk, on which a run is remembered before it is filled, or locked.
 _SCENE = """
 set -e
-mount -t tmpfs -o size=256k,mode=700 none "$1"
+mount -t tmpfs -o size=1m,mode=700 none "$1"
 "$2" -c "from tests.live.test_history_disk import remember; remember('$1/state')"
 case "$3" in
-full) head -c 1M /dev/zero >"$1/ballast" 2>/dev/null || true ;;
-full-anew) rm -r "$1/state"; head -c 1M /dev/zero >"$1/ballast" 2>/dev/null || true ;;
+full) head -c 2M /dev/zero >"$1/ballast" 2>/dev/null || true ;;
+full-anew) rm -r "$1/state"; head -c 2M /dev/zero >"$1/ballast" 2>/dev/null || true ;;
 read-only) mount -o remount,ro "$1" ;;
 esac
 set +e

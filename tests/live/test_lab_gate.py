@@ -57,10 +57,11 @@ server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
 """
 _CHANGE = """
-import sqlite3, sys
-memory = sqlite3.connect(sys.argv[1])
-memory.execute("UPDATE preflight SET {column} = ?", sys.argv[2:])
-memory.commit()
+import sys
+from datetime import datetime
+from airgap_check.history.store import Store
+with Store(sys.argv[1]) as memory:
+    memory.keep_preflight(memory.preflight()._replace(**{sys.argv[2]: datetime.fromisoformat(sys.argv[3])}))
 """
 _REMEMBERED = """
 import json, sqlite3, sys
@@ -208,7 +209,7 @@ def test_what_was_green_is_outdated_by_another_policy_another_artifact_or_a_day(
 
 def _remembered(lab: Lab, column: str, value: str) -> None:
     """Change what is remembered of the last green preflight, as the passing of time would."""
-    lab.near.check([PYTHON, "-I", "-c", _CHANGE.format(column=column), f"{STATE}/history.sqlite", value])
+    lab.near.check([sys.executable, "-c", _CHANGE, STATE, column, value])
 
 
 def test_each_that_is_broken_is_a_finding_of_its_own_and_nothing_stays_green(gate: Lab) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -31,3 +33,18 @@ def test_a_hangup_asks_for_another_look_at_the_policy_and_stops_nothing() -> Non
         assert reread.wait(10)
         assert not stop.is_set()
     assert signal.getsignal(signal.SIGHUP) is before
+
+
+# The main thread holds this lock for a moment at the beginning and at the end of each wait.
+_IN_THE_MIDDLE = """
+import signal
+from airgap_check.commands import stopping
+with stopping.on_signals() as stop:
+    with stop._cond:
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.wait(30)
+"""
+
+
+def test_a_signal_in_the_middle_of_a_wait_does_not_wait_for_itself() -> None:
+    subprocess.run([sys.executable, "-c", _IN_THE_MIDDLE], check=True, timeout=60)

@@ -16,6 +16,8 @@ from airgap_check.errors import AirgapError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _typeshed import SupportsWrite
+
 COMMANDS = (
     "audit",
     "preflight",
@@ -41,6 +43,15 @@ exit codes: 0 compliant, 1 not compliant, 2 bad usage or an invalid file, 3 inte
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaints go the way of all others."""
 
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Show the help; argparse would not say that nobody could read it. Raises `UsageError`."""
+        from airgap_check.commands.delivery import show
+
+        if file is None:
+            show(self.format_help())
+        else:
+            super().print_help(file)
+
     def error(self, message: str) -> NoReturn:
         """Show the usage and raise `UsageError`."""
         _say("stderr", self.format_usage())
@@ -60,8 +71,9 @@ def build() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         module = import_module(f"airgap_check.commands.{name}")
+        described = getattr(module, "DESCRIPTION", f"{module.HELP[0].upper()}{module.HELP[1:]}.")
         sub = commands.add_parser(
-            name, help=module.HELP, description=module.HELP[0].upper() + module.HELP[1:] + ".", epilog=_EXIT_CODES,
+            name, help=module.HELP, description=described, epilog=getattr(module, "EXIT_CODES", _EXIT_CODES),
             allow_abbrev=False,
         )  # fmt: skip
         module.add(sub)

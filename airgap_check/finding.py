@@ -5,12 +5,11 @@ The field names are a contract (``schema: airgap-check/report/1``); the JSON Sch
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import IntEnum
 from typing import Any, Final, Literal
 
 from airgap_check.evidence import Allowed, AnyRecord, Coverage, Runtime
-from airgap_check.evidence.fact import Fact
+from airgap_check.evidence.fact import Fact, Instant
 from airgap_check.evidence.inspection import Clock, Run, Subject, Tool, Trial
 
 Severity = Literal["low", "medium", "high", "critical"]
@@ -90,9 +89,9 @@ class ReportSubject(Subject, frozen=True, kw_only=True):
 class Window(Fact, frozen=True, kw_only=True):
     """The time that the evidence covers; ``gaps`` are intervals inside it in which nothing was seen."""
 
-    start: datetime
-    end: datetime
-    gaps: tuple[tuple[datetime, datetime], ...] = ()
+    start: Instant
+    end: Instant
+    gaps: tuple[tuple[Instant, Instant], ...] = ()
 
 
 class ReportedEntry(Fact, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -139,7 +138,7 @@ class ReportedBaseline(Fact, frozen=True, kw_only=True):
     path: str
     sha256: str
     hostname: str
-    finished: datetime
+    finished: Instant
     known: int
     vanished: tuple[Known, ...]
 
@@ -152,8 +151,8 @@ class Report(Fact, frozen=True, kw_only=True):
     subject: ReportSubject
     run: Run
     clock: Clock
-    started: datetime
-    finished: datetime
+    started: Instant
+    finished: Instant
     claim: Claim
     window: Window
     policy: ReportedPolicy

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 500  # characters of a status; it is one line in ``systemctl status``
 _MICROSECONDS = 1_000_000
+_PATIENCE = 1.0  # seconds for a manager that is busy
 
 
 class Manager:
@@ -27,6 +28,7 @@ class Manager:
         place = environment.get("NOTIFY_SOCKET", "")
         self._address = f"\0{place[1:]}" if place.startswith("@") else place if place.startswith("/") else ""
         self._beaten = -1.0
+        self._missed: tuple[str, ...] = ()
         self.beat = _half(environment, pid) if self._address else None
 
     @property
@@ -36,11 +38,7 @@ class Manager:
 
     def ready(self, status: str) -> None:
         """Say that everything is at work; after `reloading` that it is again."""
-        self._tell("READY=1", f"STATUS={_line(status)}")
-
-    def status(self, text: str) -> None:
-        """Say in a line what is being done."""
-        self._tell(f"STATUS={_line(text)}")
+        self._insist("READY=1", f"STATUS={_line(status)}")
 
     def reloading(self) -> None:
         """Say that the configuration is being read again."""
@@ -48,25 +46,32 @@ class Manager:
 
     def stopping(self) -> None:
         """Say that the end has begun."""
-        self._tell("STOPPING=1", "STATUS=judging what was seen")
+        self._insist("STOPPING=1", "STATUS=judging what was seen")
 
     def alive(self) -> None:
-        """Give a sign of life when one is due: twice as often as the manager insists on."""
+        """Give a sign of life when one is due: twice as often as the manager insists on. Say what it has not heard."""
         now = time.monotonic()
-        if self.beat is not None and (self._beaten < 0 or now - self._beaten >= self.beat):
+        if self._missed:
+            self._insist(*self._missed)
+        due = self.beat is not None and (self._beaten < 0 or now - self._beaten >= self.beat)
+        if due and self._tell("WATCHDOG=1"):
             self._beaten = now
-            self._tell("WATCHDOG=1")
 
-    def _tell(self, *lines: str) -> None:
-        """Send one datagram. A manager that has gone, or is busy, is no reason not to watch."""
+    def _insist(self, *lines: str) -> None:
+        """Say what the manager would kill us for if it never heard it: now, or with a later sign of life."""
+        self._missed = () if self._tell(*lines) else lines
+
+    def _tell(self, *lines: str) -> bool:
+        """Send one datagram. A manager that has gone, or is busy, is no reason not to watch; tell whether it heard."""
         if not self._address:
-            return
+            return True
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
-            way.settimeout(1.0)
+            way.settimeout(_PATIENCE)
             try:
                 way.sendto("\n".join(lines).encode(), self._address)
             except OSError:
-                return
+                return False
+        return True
 
 
 def from_environment() -> Manager:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from airgap_check.evidence import AnyRecord, Evidence
+from airgap_check.evidence.fact import Instant
 from airgap_check.evidence.inspection import Inspection
 from airgap_check.finding import Finding, Report
 from airgap_check.recording import collector_of
@@ -108,4 +109,4 @@ class Planting:
         return msgspec.structs.replace(whole, evidence=evidence)
 
 
-_PLAIN: dict[Any, Any] = {int: 1, float: 1.0, bool: True, datetime: _WHEN, type(None): None}
+_PLAIN: dict[Any, Any] = {int: 1, float: 1.0, bool: True, datetime: _WHEN, Instant: _WHEN, type(None): None}

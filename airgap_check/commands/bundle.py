@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import argparse
 
 HELP = "verify (or --seal) an offline release bundle: DIR"
+DESCRIPTION = "Verify an offline release bundle, or seal it and verify it."
 
 
 def add(parser: argparse.ArgumentParser) -> None:

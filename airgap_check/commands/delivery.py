@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from airgap_check.finding import Report
 
 _PART = 1 << 20  # characters
+# The options of the judging commands that name files to read.
+_READ = ("policy", "baseline", "alerts", "sign", "pseudonymize", "key", "seal", "evidence", "files", "deployment")
 # Exit codes of verdicts, the worst last: a violation wins over a doubt, and a doubt over peace.
 _ORDER, _NAGIOS_ORDER = (0, 4, 1), (0, 1, 3, 2)
 
@@ -39,14 +41,30 @@ def check(arguments: argparse.Namespace) -> None:
     paths = [path for _, path in options.reports(arguments)]
     for path in paths:
         output.check(path)
-    if len({*paths, arguments.record}) <= len(paths):
-        raise UsageError("two reports go to the same file")
+    _keep_apart(arguments, [*paths, arguments.record] if arguments.record else paths)
     if sys.stdout is None and (not arguments.quiet or arguments.format == "nagios"):
         raise UsageError("standard output is closed: use --quiet with --report NAME=FILE")
     if arguments.plain and arguments.format != "console":
         raise UsageError(f"--plain is for the console report, not for --format {arguments.format}")
     if arguments.format == "nagios" and getattr(arguments, "dry_run", False):
         raise UsageError("--dry-run ends without a verdict, which --format nagios needs")
+
+
+def _keep_apart(arguments: argparse.Namespace, written: list[str]) -> None:
+    """Refuse a file that would be written twice, or over one that this run reads. Raises `UsageError`."""
+    from airgap_check.audit import DEFAULT_POLICY
+
+    given = (getattr(arguments, name, None) or () for name in _READ)
+    read = {os.path.realpath(path) for paths in given for path in ((paths,) if isinstance(paths, str) else paths)}
+    read.add(os.path.realpath(DEFAULT_POLICY))
+    taken: set[str] = set()
+    for path in written:
+        place = os.path.realpath(path)
+        if place in taken:
+            raise UsageError(f"{path}: two reports go to the same file")
+        if place in read and not os.path.isdir(place):
+            raise UsageError(f"{path}: this run reads that file, and would write over it")
+        taken.add(place)
 
 
 def deliver(arguments: argparse.Namespace, done: Done, earlier: Ending | None = None) -> int:

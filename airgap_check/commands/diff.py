@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from airgap_check.finding import Known, Report
 
 HELP = "compare two reports: what appeared, what is resolved, what is seen no more"
+EXIT_CODES = (
+    "exit codes: 0 nothing new that fails, 1 a new finding that fails, 2 bad usage or not a report, 3 internal error, "
+    "4 less was seen than before, or the later one is inconclusive"
+)
 _SHOWN = 200  # findings of a list
 
 

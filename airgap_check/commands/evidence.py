@@ -21,7 +21,8 @@ def check(arguments: argparse.Namespace) -> None:
     """Refuse, before any work, evidence that could not be written or signed. Raises `UsageError`."""
     path = arguments.record
     if arguments.sign and not (path and _is_archive(path)):
-        raise UsageError("--sign signs an archive: add --record FILE.zip, FILE.tar.zst or a folder")
+        found = f"; {path} is no folder that is there" if path else ""
+        raise UsageError(f"--sign signs an archive: add --record FILE.zip, FILE.tar.zst or a folder{found}")
     if arguments.pseudonymize and path and _is_archive(path):
         raise UsageError("--pseudonymize cannot hide the policy inside an archive: use --record FILE.jsonl")
     if not path:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airgap_check.evidence.fact import Endpoint
 
 HELP = "which entry or rule decides DESTINATION[:PORT], and why"
+DESCRIPTION = "Say which entry or rule decides about a destination, and why; nothing is sent."
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from airgap_check.history.account import Account
 
 HELP = "list the runs that are remembered, and the findings that stand"
+EXIT_CODES = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import argparse
 
 HELP = "print a policy derived from this host's ObjectOS configuration"
+EXIT_CODES = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import argparse
 
 HELP = "judge captures and logs: FILE..."
+DESCRIPTION = "Judge captures and logs."
 
 
 def add(parser: argparse.ArgumentParser) -> None:

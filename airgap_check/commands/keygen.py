@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import argparse
 
 HELP = "make a key to sign evidence and bundles with (Ed25519), or for --pseudonymize"
+EXIT_CODES = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
 _DEFAULT = "airgap-check.key"
 
 

@@ -48,7 +48,11 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
 def add_keeping(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose what is written to files."""
     parser.add_argument(
-        "--report", metavar="NAME=FILE", action="append", default=[], help="write a report to a file too (repeatable)"
+        "--report",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help="write a report in a format, NAME, to a file too (repeatable)",
     )
     parser.add_argument(
         "--record", metavar="PATH",
@@ -67,7 +71,10 @@ def add_keeping(parser: argparse.ArgumentParser) -> None:
 def add_judging(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that ends in a verdict."""
     add_terms(parser)
-    parser.add_argument("--format", choices=FORMATS, default="console", help="what to print (default: console)")
+    parser.add_argument(
+        "--format", metavar="NAME", choices=FORMATS, default="console",
+        help=f"what to print: {', '.join(FORMATS)} (default: console); with nagios exit codes are those of its plugins",
+    )  # fmt: skip
     parser.add_argument(
         "--plain", action="store_true",
         help="print the console report for a screen reader: no colour, no table, one statement a line",
@@ -95,7 +102,7 @@ def add_collecting(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--every", metavar="DURATION", type=duration,
-        help="how far apart runs are meant to be: a longer time in which nobody looked is a finding",
+        help="how often runs repeat, and watch reports: a longer time in which nobody looked is a finding",
     )  # fmt: skip
     parser.add_argument(
         "--alerts", metavar="FILE",
@@ -144,6 +151,8 @@ def reports(arguments: argparse.Namespace) -> list[tuple[str, str]]:
         name, equals, path = text.partition("=")
         if not equals or not path:
             raise UsageError(f"--report {text}: write NAME=FILE, for instance json=report.json")
+        if path == "-":
+            raise UsageError(f"--report {text}: --format {name} is what writes to standard output")
         if name not in FORMATS:
             raise UsageError(f"--report {text}: no format {name}{suggest(name, FORMATS)}; one of: {', '.join(FORMATS)}")
         pairs.append((name, path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 import time
@@ -15,20 +16,52 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _PATIENCE = 1.0  # seconds before anybody wonders
+_READS = 1.0  # seconds in which a line should be taken
+_AT_ONCE = 1000  # characters: what takes any takes PIPE_BUF bytes (pipe(7))
 _CLEAR_LINE = "\r\x1b[K"
+
+
+class _Reader:
+    """Whoever reads standard error, who may have stopped to; ``missed`` is how many lines they were not there for."""
+
+    def __init__(self) -> None:
+        self.missed = 0
+
+    def tell(self, text: str) -> None:
+        """Write text, if it is taken within a second; else it is lost, which the next one says."""
+        if self.missed:
+            text = f"{self.missed} lines are missing here: nobody read them\n{text}"
+        for begin in range(0, len(text), _AT_ONCE):
+            if not self._takes_more():
+                self.missed += 1
+                return
+            sys.stderr.write(text[begin : begin + _AT_ONCE])
+            sys.stderr.flush()
+        self.missed = 0
+
+    def _takes_more(self) -> bool:
+        poll = select.poll()
+        try:
+            poll.register(sys.stderr, select.POLLOUT)
+        except (OSError, ValueError):  # it is no file
+            return True
+        return bool(poll.poll((0 if self.missed else _READS) * 1000))
+
+
+_READER = _Reader()
 
 
 def tell(line: str) -> None:
     """Print a line on standard error, above the progress, with nothing in it that a terminal would obey.
 
-    Where nobody can be told any more, as on a full disk, the verdict matters all the same.
+    Where nobody can be told any more, as on a full disk or by a pipe that nobody reads, the verdict matters all the
+    same.
     """
     if sys.stderr is None:
         return
     clear = _CLEAR_LINE if _is_drawn_on() else ""
     with suppress(OSError):
-        sys.stderr.write(f"{clear}{printable(line)}\n")
-        sys.stderr.flush()
+        _READER.tell(f"{clear}{printable(line)}\n")
 
 
 def _is_drawn_on() -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _LINE = 1 << 26  # characters; a report of 100,000 findings may be one line
 HELP = "say what a pseudonym stands for"
+EXIT_CODES = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from airgap_check.rule import Rule
 
 HELP = "list | show ID | check"
+DESCRIPTION = "List the rules, show one, or check folders of rules and a policy."
+EXIT_CODES = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -49,5 +49,5 @@ def on_signals(reread: threading.Event | None = None) -> Iterator[threading.Even
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        # Not waited for: a second signal may have ended a wait between its lock and its use, for good.
         met.put(None)
-        passing.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airgap_check.commands import options
@@ -76,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             return delivery.deliver(arguments, done, worst)
         finally:
-            told.ring(done)
+            with suppress(KeyboardInterrupt):  # the verdict is there, and what is not sent is kept for the next run
+                told.ring(done)
 
 
 def _hand_over(arguments: argparse.Namespace, done: Done, tell: Callable[[Notice], None]) -> Ending:

@@ -5,14 +5,13 @@ Evidence that could not be collected has a status and a reason; it is never an e
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
 from airgap_check.address import Scope
 from airgap_check.evidence.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
-from airgap_check.evidence.fact import Endpoint, Fact, Place, Process, Record, Workload
+from airgap_check.evidence.fact import Endpoint, Fact, Instant, Place, Process, Record, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +45,8 @@ class Connection(Record, frozen=True, kw_only=True, tag="connection"):
     user: str | None = None
     ownerless: bool = False
     count: int = 1
-    first: datetime | None = None
-    last: datetime | None = None
+    first: Instant | None = None
+    last: Instant | None = None
     seen: Sight = "sockets"
 
 
@@ -68,8 +67,8 @@ class Question(Record, frozen=True, kw_only=True, tag="question"):
     workload: Workload | None = None
     user: str | None = None
     count: int = 1
-    first: datetime | None = None
-    last: datetime | None = None
+    first: Instant | None = None
+    last: Instant | None = None
     seen: Sight = "traffic"
 
 
@@ -90,8 +89,8 @@ class Request(Record, frozen=True, kw_only=True, tag="request"):
     workload: Workload | None = None
     user: str | None = None
     count: int = 1
-    first: datetime | None = None
-    last: datetime | None = None
+    first: Instant | None = None
+    last: Instant | None = None
     seen: Sight = "traffic"
 
 
@@ -188,7 +187,7 @@ class Answer(Record, frozen=True, kw_only=True, tag="answer"):
     ttl: int | None = None
     server: str | None = None
     private: bool = False
-    first: datetime | None = None
+    first: Instant | None = None
     seen: Sight | None = None
 
 
@@ -221,8 +220,8 @@ class Interruption(Record, frozen=True, kw_only=True, tag="interruption"):
     """
 
     cause: Literal["no-run", "killed", "suspended", "clock"]
-    first: datetime
-    last: datetime
+    first: Instant
+    last: Instant
     seconds: int
     overdue: Literal["yes", "no", "unknown"] = "no"
 

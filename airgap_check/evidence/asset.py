@@ -5,10 +5,9 @@ An asset is looked at by several collectors, so its records say in ``seen`` whic
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
-from airgap_check.evidence.fact import Endpoint, Process, Record, Workload
+from airgap_check.evidence.fact import Endpoint, Instant, Process, Record, Workload
 
 Outcome = Literal["passed", "failed", "unknown"]
 Examiner = Literal["artifact", "state", "database", "deployment", "upgrade", "bundle", "probes"]
@@ -146,7 +145,7 @@ class Probe(Record, frozen=True, kw_only=True, tag="probe"):
     detail: str = ""
     latency_ms: float | None = None
     tls: str | None = None
-    expires: datetime | None = None
+    expires: Instant | None = None
     netns: int | None = None
     process: Process | None = None
     workload: Workload | None = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from airgap_check.address import Address, Scope, Wrapping, scope_of, unwrap
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]  # without a zone two of them could not be compared
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,7 +24,7 @@ class Process(Fact, frozen=True, kw_only=True):
     """A process as it was when it was seen. ``command`` is redacted; ``started`` tells a reused pid apart."""
 
     pid: int
-    started: datetime | None = None
+    started: Instant | None = None
     name: str | None = None
     executable: str | None = None
     command: str | None = None

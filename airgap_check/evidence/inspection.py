@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from airgap_check.evidence import Evidence
-from airgap_check.evidence.fact import Fact, Record
+from airgap_check.evidence.fact import Fact, Instant, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,13 +81,13 @@ class Inspection(Fact, frozen=True, kw_only=True):
     subject: Subject
     run: Run
     clock: Clock
-    started: datetime
-    finished: datetime
+    started: Instant
+    finished: Instant
     policy: PolicyReference
     filtered_by: str | None = None
     claim: Literal["snapshot", "observed", "replayed"] = "snapshot"
     source: Literal["host", "capture", "bundle"] = "host"
-    gaps: tuple[tuple[datetime, datetime], ...] = ()
+    gaps: tuple[tuple[Instant, Instant], ...] = ()
     self_test: tuple[Trial, ...] = ()
     relaxed: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()

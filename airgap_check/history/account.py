@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import contextmanager
-from datetime import datetime  # noqa: TC003  (msgspec reads the annotations)
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
 from airgap_check.errors import UsageError
+from airgap_check.evidence.fact import Instant  # noqa: TC001  (msgspec reads the annotations)
 from airgap_check.finding import Severity, Verdict  # noqa: TC001  (msgspec reads the annotations)
 from airgap_check.history import database, seal
 from airgap_check.history.presence import Presence
@@ -39,9 +39,9 @@ class Run(NamedTuple):
     """
 
     id: int
-    started: datetime
-    heard: datetime | None
-    finished: datetime | None
+    started: Instant
+    heard: Instant | None
+    finished: Instant | None
     lane: str | None
     verdict: Verdict | None
     code: int | None
@@ -71,9 +71,9 @@ class Remembered(NamedTuple):
     severity: Severity
     subject: str
     message: str
-    first: datetime
-    last: datetime
-    resolved: datetime | None
+    first: Instant
+    last: Instant
+    resolved: Instant | None
     waived: bool
     times: int
     reopened: int

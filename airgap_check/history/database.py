@@ -17,7 +17,7 @@ from airgap_check.history.schema import VERSION, changes
 FILE = "history.sqlite"
 _BUSY = 5.0  # seconds
 _ASIDE = ".corrupt-"
-_LOGS = ("-wal", "-shm")
+LOGS = ("-wal", "-shm")
 _DISK = frozenset({
     sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOLFS,
@@ -42,14 +42,11 @@ def understood(path: str, error: sqlite3.Error | ValueError) -> UsageError:
 
 
 def opened(path: str, mishap: str, *, check: bool = True) -> sqlite3.Connection:
-    """Open the file, make it where there is none, and note in a new one that there was another before.
+    """Open the file, and note in one that is still empty that there was another before.
 
     ``check`` looks through all of it: whoever knows that it is as we left it need not. Raises sqlite3.Error or
     ValueError, and `UsageError` for the file of a later version.
     """
-    if not os.path.lexists(path):
-        # SQLite would give it the mode that our umask leaves; and it follows links.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     with ExitStack() as stack:
         connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY)
         stack.callback(connection.close)
@@ -60,6 +57,11 @@ def opened(path: str, mishap: str, *, check: bool = True) -> sqlite3.Connection:
         _make_ready(connection, path, mishap, check=check)
         stack.pop_all()
     return connection
+
+
+def make(path: str) -> None:
+    """Make an empty file: SQLite would give it the mode that our umask leaves; and it follows links. Raises OSError."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
 def refuse_what_is_no_file(path: str) -> None:
@@ -137,7 +139,7 @@ def move_aside(path: str, why: str) -> str:
         while os.path.lexists(aside):
             number += 1
             aside = f"{path}{_ASIDE}{written:%Y%m%dT%H%M%SZ}-{number}"
-        for ending in ("-wal", "-shm", ""):  # the file goes last: killed before that, all of this is done again
+        for ending in (*LOGS, ""):  # the file goes last: killed before that, all of this is done again
             if os.path.lexists(path + ending):
                 os.replace(path + ending, aside + ending)
     except OSError as error:
@@ -148,5 +150,5 @@ def move_aside(path: str, why: str) -> str:
 def _lost(path: str) -> str:
     """Say of a new file that an earlier one lies beside it: whoever moved that did not live to tell."""
     here = Path(path)
-    known = sorted(aside for aside in here.parent.glob(f"{here.name}{_ASIDE}*") if aside.name[-4:] not in _LOGS)
+    known = sorted(aside for aside in here.parent.glob(f"{here.name}{_ASIDE}*") if aside.name[-4:] not in LOGS)
     return f"{path} was corrupt and has been moved to {known[-1]}: earlier runs are forgotten" if known else ""

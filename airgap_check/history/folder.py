@@ -7,7 +7,7 @@ import fcntl
 import os
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from airgap_check.errors import UsageError
@@ -56,20 +56,33 @@ def locked(path: str) -> Iterator[int]:
 
     Raises `UsageError` where another run does not let go of it.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    until = time.monotonic() + _PATIENCE
+    descriptor = _waited(path, until)
+    while not os.fstat(descriptor).st_nlink:  # somebody took it for a stale one and deleted it: others hold another
+        os.close(descriptor)
+        descriptor = _waited(path, until)
     try:
-        descriptor = os.open(os.path.join(path, LOCK), flags, 0o600)
-    except OSError as error:
-        raise refusal(path, error) from error
-    try:
-        _wait(descriptor, path)
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _wait(descriptor: int, path: str) -> None:
-    until = time.monotonic() + _PATIENCE
+def _waited(path: str, until: float) -> int:
+    name = os.path.join(path, LOCK)
+    try:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise refusal(path, error) from error
+    with ExitStack() as stack:
+        stack.callback(os.close, descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UsageError(f"{name}: is no regular file")
+        _wait(descriptor, path, until)
+        stack.pop_all()
+    return descriptor
+
+
+def _wait(descriptor: int, path: str, until: float) -> None:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from datetime import datetime  # noqa: TC003  (msgspec reads the annotations)
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from airgap_check.errors import UsageError
+from airgap_check.evidence.fact import Instant  # noqa: TC001  (msgspec reads the annotations)
 from airgap_check.finding import SEVERITIES, Verdict
 from airgap_check.history import retention, standing
 from airgap_check.history.change import Change
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
 class _Previous(NamedTuple):
     """The last run that this one can be compared with; ``coverage`` as `_coverage` wrote it."""
 
-    heard: datetime
+    heard: Instant
     verdict: Verdict
     coverage: str
 

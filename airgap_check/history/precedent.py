@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003  (msgspec reads the annotations)
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import convert
+
+from airgap_check.evidence.fact import Instant  # noqa: TC001  (msgspec reads the annotations)
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Moment(NamedTuple):
     """A point in time by two clocks: the wall's, and the seconds since this boot, time asleep included."""
 
-    at: datetime
+    at: Instant
     boot: str | None = None
     uptime: float | None = None
 
@@ -46,7 +47,7 @@ class Precedent(NamedTuple):
     now: Moment
     heard: Moment | None = None
     killed: tuple[Moment, ...] = ()
-    company: datetime | None = None
+    company: Instant | None = None
     mishap: str = ""
     runs: int = 0
 
@@ -71,8 +72,8 @@ class Found(NamedTuple):
 
 class _Row(NamedTuple):
     id: int
-    started: datetime
-    heard: datetime | None
+    started: Instant
+    heard: Instant | None
     boot: str | None
     uptime: float | None
 

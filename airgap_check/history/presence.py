@@ -17,7 +17,9 @@ class Presence:
     def __init__(self, folder: str, *, write: bool = True) -> None:
         """Open the file, and make it where there is none, unless only to ask. Raises OSError."""
         flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
-        self._descriptor = os.open(os.path.join(folder, FILE), flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(
+            os.path.join(folder, FILE), flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -12,12 +12,14 @@ from contextlib import suppress
 from hashlib import file_digest
 from typing import NamedTuple
 
+from airgap_check.history import database
 from airgap_check.history.database import CorruptError
 from airgap_check.history.folder import LOCK, refusal
 from airgap_check.history.schema import VERSION
 
 BROKEN = "its content is not what the last run left"
 _WIDTH = 128  # bytes of the line, always: it is written in one piece over the one before
+DIGITS = 15  # of a number of changes that can be one
 
 
 class _Line(NamedTuple):
@@ -44,9 +46,17 @@ class Seal:
     @property
     def whole(self) -> bool | None:
         """Tell whether the memory is as it was sealed; None where it is not sealed. Raises OSError."""
-        if not self._digest or _has_log(self._path):
-            return None
-        return _digest(self._path) == self._digest
+        return _digest(self._path) == self._digest if self._digest else None
+
+    def drop_log(self) -> None:
+        """Drop what lies beside a memory that is whole: all that we wrote was in it when it was sealed. Raises OSError.
+
+        A log is there again after a power cut, when the disk had not heard yet that it was deleted; or it is a forgery.
+        """
+        if _has_log(self._path):
+            for name in database.LOGS:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._path + name)
 
     def open(self) -> None:
         """Break the seal, before the memory is written to. Raises `UsageError` where even that cannot be written."""
@@ -56,11 +66,6 @@ class Seal:
                 os.fsync(self._lock)  # before anything in the memory is another than the seal says
             except OSError as error:
                 raise refusal(self._path, error) from error
-
-    def begin(self) -> None:
-        """Expect nothing of a memory that is about to be made. Raises `UsageError`."""
-        self.changes, self._digest, self._text = 0, "", b""
-        self.open()
 
     def count(self, changes: int) -> None:
         """Note that so many changes are in the memory now."""
@@ -95,11 +100,15 @@ def check(folder: str, path: str) -> None:
 
 def _read(text: bytes) -> _Line | None:
     match text.split():
-        case [b"kept", changes] if changes.isdigit():
+        case [b"kept", changes] if _is_number(changes):
             return _Line("", int(changes))
-        case [b"sealed", version, digest, changes] if version == b"%d" % VERSION and changes.isdigit():
+        case [b"sealed", version, digest, changes] if version == b"%d" % VERSION and _is_number(changes):
             return _Line(digest.decode(errors="replace"), int(changes))
     return None
+
+
+def _is_number(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= DIGITS
 
 
 def _has_log(path: str) -> bool:

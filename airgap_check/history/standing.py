@@ -6,11 +6,11 @@ again, at no less than then, and saw everything.
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003  (msgspec reads the annotations)
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import convert
 
+from airgap_check.evidence.fact import Instant  # noqa: TC001  (msgspec reads the annotations)
 from airgap_check.finding import Known, Severity, at_least
 from airgap_check.redact import printable
 
@@ -48,7 +48,7 @@ class _Line(NamedTuple):
     message: str
     sight: str
     scope: str
-    resolved: datetime | None
+    resolved: Instant | None
     waived: int
 
     def known(self) -> Known:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime  # noqa: TC003  (msgspec reads the annotations)
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self, TypeVar
 
-from msgspec import convert
+from msgspec import Meta, convert
 
 from airgap_check.errors import UsageError
+from airgap_check.evidence.fact import Instant  # noqa: TC001  (msgspec reads the annotations)
 from airgap_check.history import database, folder, presence, retention
 from airgap_check.history.database import CorruptError
 from airgap_check.history.folder import StorageError
-from airgap_check.history.seal import BROKEN, Seal
+from airgap_check.history.seal import BROKEN, DIGITS, Seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
 _T = TypeVar("_T")
+_Count = Annotated[int, Meta(ge=0, lt=10**DIGITS)]
 
 
 class Sighting(NamedTuple):
@@ -35,15 +36,15 @@ class Sighting(NamedTuple):
     place: str
     digest: str
     path: str
-    first: datetime
-    last: datetime
+    first: Instant
+    last: Instant
 
 
 class Preflight(NamedTuple):
     """A preflight that was green: until when that holds, and for what, as one text (`airgap_check.preflight`)."""
 
-    made: datetime
-    until: datetime
+    made: Instant
+    until: Instant
     binding: str
 
 
@@ -69,12 +70,12 @@ class Store:
         self.unwritable = ""
         with ExitStack() as stack:
             self._seal = Seal(stack.enter_context(folder.locked(path)), self._path)
-            stack.callback(self._close_seal)
             lost = f"{self._path} has gone: earlier runs are forgotten" if self._missing() else ""
             try:
                 self._connection = self._opened(lost)
             except CorruptError as error:
                 self._connection = self._opened(database.move_aside(self._path, str(error)))
+            stack.callback(self._close_seal)  # of what was opened only: to seal a file that is wrong would excuse it
             stack.callback(self._close)
             self._miss_changes()
             self._held = stack.pop_all()
@@ -99,25 +100,17 @@ class Store:
 
     def _miss_changes(self) -> None:
         """Note where the memory is an older one than it was: a log was damaged or deleted, or the file put back."""
-        ((changes,),) = self._read("SELECT coalesce(max(sequence), 0) FROM head WHERE name = ''", (), tuple[int])
+        ((changes,),) = self._read("SELECT coalesce(max(sequence), 0) FROM head WHERE name = ''", (), tuple[_Count])
         missing, self._seal.changes = self._seal.changes - changes, max(self._seal.changes, changes)
         if missing > 0 and not self.unwritable:
-            text = f"{self._path} has lost its last {missing} changes: what runs wrote then is forgotten"
+            lost = f"{missing} change{'s' if missing > 1 else ''}"
+            text = f"{self._path} has lost its last {lost}: what runs wrote then is forgotten"
             with self.writing() as connection:
                 connection.execute("INSERT INTO mishap (body) VALUES (?)", (text,))
 
     def _opened(self, mishap: str) -> sqlite3.Connection:
         try:
-            if os.path.lexists(self._path):
-                database.refuse_what_is_no_file(self._path)
-            else:
-                self._seal.begin()
-            whole = self._seal.whole
-            if whole is False:
-                raise CorruptError(BROKEN)
-            if whole is None:
-                self._seal.open()
-            return database.opened(self._path, mishap, check=not whole)
+            return self._opened_as_sealed() if os.path.lexists(self._path) else self._made(mishap)
         except StorageError as error:
             reason: UsageError = error
         except (sqlite3.Error, ValueError) as error:
@@ -133,10 +126,32 @@ class Store:
         self.unwritable = str(reason)
         return connection
 
+    def _opened_as_sealed(self) -> sqlite3.Connection:
+        database.refuse_what_is_no_file(self._path)
+        whole = self._seal.whole
+        if whole is False:
+            raise CorruptError(BROKEN)
+        if whole:
+            self._seal.drop_log()
+        else:
+            self._seal.open()
+        return database.opened(self._path, "", check=not whole)
+
+    def _made(self, mishap: str) -> sqlite3.Connection:
+        """Make an empty memory; killed on the way, it is one that has lost as many changes as there were before."""
+        database.make(self._path)
+        self._seal.open()
+        connection = database.opened(self._path, mishap)
+        self._seal.changes = 0
+        return connection
+
     def _start_anew(self, why: str) -> None:
-        """Go on with an empty memory; what was corrupt lies beside it."""
+        """Go on with an empty memory; what was corrupt lies beside it, or stays and is never sealed."""
         self._connection.close()
-        self._connection = self._opened(database.move_aside(self._path, why))
+        self.unwritable = why
+        aside = database.move_aside(self._path, why)
+        self.unwritable = ""
+        self._connection = self._opened(aside)
 
     @property
     def mishap(self) -> str:

@@ -10,8 +10,9 @@ import os
 import struct
 import sys
 from contextlib import suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Self
+
+from airgap_check.kernel.syscalls import libc, undisturbed
 
 if TYPE_CHECKING:
     import ctypes
@@ -33,7 +34,7 @@ _PROG_LOAD, _PROG_QUERY, _RAW_TRACEPOINT_OPEN, _BTF_LOAD = 5, 16, 17, 18
 _LOOKUP_BATCH, _LOOKUP_AND_DELETE_BATCH, _LINK_CREATE, _ITER_CREATE = 24, 25, 28, 33
 _LICENCE, _LOG_SIZE = b"Dual MIT/GPL\0", 1 << 20
 _BATCH = 4096  # entries a call
-_ATTEMPTS = 5  # the verifier gives up with EAGAIN when a signal arrives
+_ATTEMPTS = 5  # the verifier gives up with EAGAIN when a signal arrives, such as SIGSTOP, that nobody can block
 
 
 class BpfError(OSError):
@@ -199,7 +200,8 @@ def _load(  # noqa: PLR0917 - one caller, who has them all in this order
     )  # fmt: skip
     for left in reversed(range(_ATTEMPTS)):
         try:
-            return _bpf(_PROG_LOAD, wanted, f"load {name}")
+            with undisturbed():
+                return _bpf(_PROG_LOAD, wanted, f"load {name}")
         except BpfError as error:
             if error.errno != errno.EAGAIN or not left:
                 raise
@@ -246,13 +248,6 @@ def query(cgroup: int, attach_type: int) -> tuple[int, ...]:
     return tuple(programs[:count])
 
 
-@lru_cache(maxsize=1)
-def _libc() -> ctypes.CDLL:
-    import ctypes
-
-    return ctypes.CDLL(None, use_errno=True)
-
-
 def _bpf(command: int, attributes: bytes | bytearray, what: str) -> int:
     """Call bpf(2), which may write into a bytearray; raises BpfError, ENOSYS where we do not know its number."""
     import ctypes
@@ -263,7 +258,7 @@ def _bpf(command: int, attributes: bytes | bytearray, what: str) -> int:
     buffer = (ctypes.c_char * len(attributes)).from_buffer(
         attributes if isinstance(attributes, bytearray) else bytearray(attributes)
     )
-    result = int(_libc().syscall(number, command, buffer, len(attributes)))
+    result = int(libc().syscall(number, command, buffer, len(attributes)))
     if result < 0:
         raise BpfError(ctypes.get_errno(), what)
     return result

@@ -54,6 +54,7 @@ def read(family: str) -> Firewall:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={"PATH": _PATH, "LANG": "C"},
+        process_group=0,  # Ctrl-C on a terminal is for us
     ) as process:
         alarm = threading.Timer(_SECONDS, process.kill)
         alarm.start()

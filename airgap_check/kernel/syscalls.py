@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import sys
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ctypes
+    from collections.abc import Iterator
 
 CLONE_NEWNET = 0x40000000  # include/uapi/linux/sched.h
 _SYS_KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "loongarch64": 272, "ppc64le": 354, "s390x": 343}
@@ -20,7 +23,8 @@ _SYS_PIDFD_GETFD = 438  # one number on every architecture (include/uapi/asm-gen
 
 
 @lru_cache(maxsize=1)
-def _libc() -> ctypes.CDLL:
+def libc() -> ctypes.CDLL:
+    """Return the C library; what a call failed of is ``ctypes.get_errno()``."""
     import ctypes
 
     return ctypes.CDLL(None, use_errno=True)
@@ -33,15 +37,25 @@ def _fail() -> OSError:
     return OSError(number, os.strerror(number))
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keep signals from the calling thread; they are met a moment later (pthread_sigmask(3))."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def setns(descriptor: int, kind: int) -> None:
     """Move the calling thread, and it alone, into a namespace (setns(2)); raises OSError."""
-    if _libc().setns(descriptor, kind) != 0:
+    if libc().setns(descriptor, kind) != 0:
         raise _fail()
 
 
 def pidfd_getfd(pidfd: int, descriptor: int) -> int:
     """Return our own copy of another process's descriptor, close-on-exec (pidfd_getfd(2)); raises OSError."""
-    copy = int(_libc().syscall(_SYS_PIDFD_GETFD, pidfd, descriptor, 0))
+    copy = int(libc().syscall(_SYS_PIDFD_GETFD, pidfd, descriptor, 0))
     if copy < 0:
         raise _fail()
     return copy
@@ -55,7 +69,7 @@ def share_files(thread: int, other: int) -> bool:
     number = _SYS_KCMP.get(os.uname().machine) if sys.maxsize > 1 << 32 else None
     if number is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    order = int(_libc().syscall(number, thread, other, _KCMP_FILES, 0, 0))
+    order = int(libc().syscall(number, thread, other, _KCMP_FILES, 0, 0))
     if order < 0:
         raise _fail()
     return order == 0

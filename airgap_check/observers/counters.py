@@ -110,7 +110,7 @@ class Counters:
             status=status,
             records=records,
             reason="; ".join(reasons),
-            scope=f"packets without a route and refused packets of {counts['namespaces']} network namespaces",
+            scope=f"packets without a route and refused packets; network namespaces: {counts['namespaces']}",
             counts=dict(counts),
             blind=(*unseen, *sorted(self._blind), *_BLIND),
         )

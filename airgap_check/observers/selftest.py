@@ -50,6 +50,7 @@ class _Canary:
             self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and script)
                 [sys.executable, "-I", "-S", _SCRIPT],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=directory or "/",
+                process_group=0,  # Ctrl-C on a terminal asks us for the report, and must not end what it is to rest on
             )  # fmt: skip
         except BaseException:
             if self._sandbox:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _MOST_FLOWS = 300  # rows of the egress table
 _MOST_VANISHED = 1_000
 _ON_PAPER = 25  # rows of a table without an end
-_SHORT = 46  # characters of a name in a drawing
+_SHORT = 42  # characters of a name in a drawing: what its margin holds of the widest of our fonts, DejaVu Sans
 
 
 def render(report: Report) -> str:

@@ -68,7 +68,7 @@ def _word(word: str) -> str:
         return word
     core = word.strip(".,;:()\"'!?%")
     if not core:
-        return code(word)
+        return word
     before, after = word[: word.index(core)], word[word.index(core) + len(core) :]
     if core.isdecimal():
         after = after.replace(".", "\\.").replace(")", "\\)")  # at the begin of a line it would count a list

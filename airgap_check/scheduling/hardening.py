@@ -1,7 +1,8 @@
 """What a unit of ours may do: the least with which it still sees everything, as measured under systemd 252.
 
 Each capability was left out, and each restriction put in, alone, on a host with processes of other users, closed home
-folders and other network and mount namespaces; what a collector lost by it is said here. `tests/live` repeats that.
+folders and other network and mount namespaces; what a collector lost by it is said here. `tests/live` repeats that
+for each capability, and for PrivateUsers and ProcSubset.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ ALERT_CAPABILITIES = {
     "CAP_KILL": "ending a local command of another user",
 }
 # Left out on purpose: PrivateTmp and PrivateDevices (an EnvironmentFile= in /tmp or /dev/shm would be hidden),
-# PrivateUsers (with it nothing of others is seen), PrivateNetwork (the host's own sockets would be those of nobody),
-# ProcSubset=pid (port ranges are in /proc/sys), ProtectHome=yes (settings in homes), IPAddressDeny (names are asked).
+# PrivateUsers (with it nothing of others is seen), PrivateNetwork (no name server or receiver of alerts is there),
+# ProcSubset=pid (port ranges are in /proc/sys), ProtectHome=yes (units name files in homes), IPAddressDeny (names are
+# asked).
 COMMON = (
     "NoNewPrivileges=yes",
     "ProtectHome=read-only",

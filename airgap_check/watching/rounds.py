@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airgap_check.service import Manager
 
 _ANSWERS = 20_000  # that are handed on from round to round; the oldest are forgotten first
+_ANOTHER_TRY = 60.0  # seconds until a round that could not begin is tried again
 _FAULTS = 20  # of a policy that is refused, told one by one
 
 
@@ -90,39 +91,46 @@ class _Rounds:
         status = f"watching: {stretch.kinds()}"
         while True:
             self._audience.manager.ready(status)
-            law = self._attend(stretch)
-            following, failure = None, None
-            if law is None:
+            following = self._attend(stretch)
+            if following is None:
                 self._audience.manager.stopping()
-            else:
-                try:
-                    following = self.begin(law, stretch)
-                except AirgapError as error:  # what was seen so far is reported all the same
-                    failure = error
-            in_force = (law or stretch.law).policy or derive([])
+            in_force = (following or stretch).law.policy or derive([])
             done = self._conclude(stretch, following)._replace(in_force=in_force)
             yield Outcome(done, following is None)
-            if failure is not None:
-                raise failure
             if following is None:
                 return
             stretch, status = following, f"watching: {following.kinds()}; the last report: {done.report.verdict}"
 
-    def _attend(self, stretch: Stretch) -> Law | None:
-        """Look at what is new until the round is over; return what the next one is judged by, None to stop."""
+    def _attend(self, stretch: Stretch) -> Stretch | None:
+        """Look at what is new until another round has begun, and return it; None to stop."""
+        law, told, again = None, 0, 0.0
         for _ in looks(self._watcher, None):
             stretch.look(self._audience.tell)
             self._audience.manager.alive()  # the observers are at work: that they fail would have been raised
             if self._audience.reread.is_set():
                 self._audience.reread.clear()
-                if law := self._reread(stretch):
-                    return law
-            for one in stretch.lapses:
+                law, again = self._reread(stretch), 0.0
+            for one in stretch.lapses[told:]:
                 self._audience.tell(Notice("medium", f"nobody can vouch for {abs(one.seconds)} s: {one.cause}"))
-            due = self._plan.every is not None and time.monotonic() - stretch.began >= self._plan.every
-            if due or stretch.lapses:
-                return stretch.law
+            told, now = len(stretch.lapses), time.monotonic()
+            due = self._plan.every is not None and now - stretch.began >= self._plan.every
+            if (law or due or told) and now >= again:
+                if following := self._next(law or stretch.law, stretch):
+                    return following
+                again = now + _ANOTHER_TRY
         return None
+
+    def _next(self, law: Law, before: Stretch) -> Stretch | None:
+        """Begin the round after this one, which goes on where that fails: who looks away sees nothing."""
+        try:
+            return self.begin(law, before)
+        except AirgapError as error:
+            for half in (one for one in self._open if one is not before):
+                half.close()
+            self._open = [before]
+            why = f"{error}; it is tried again every {_ANOTHER_TRY:.0f} s"
+            self._audience.tell(Notice("high", f"another round cannot begin, and this one not be reported: {why}"))
+            return None
 
     def _reread(self, stretch: Stretch) -> Law | None:
         """Read policy and rules again; None where those in force stay so."""

@@ -101,3 +101,16 @@ def test_the_alert_of_an_audit_is_no_finding_of_a_watch_beside_it(site: Lab, tmp
     assert_compliant(audit)
     uses = [result for result in audit.report["results"] if result["rule"] == "policy.unused-entry"]
     assert not [finding for result in uses for finding in result["findings"]], "it was seen, and approved"
+
+
+def test_who_does_not_wait_for_the_last_alert_has_the_verdict_all_the_same(lab: Lab) -> None:
+    slow = {"name": "slow", "command": {"argv": ["/bin/sleep", "60"]}}
+    lab.near.write(FILE, json.dumps({"version": 1, "destinations": [slow]}))
+    options = ("--every", "1h", "--alerts", FILE, "--state", STATE)
+    with Vigil(lab, *options, policy=policy(runtime={"expected": False})) as vigil:
+        lab.near.plant("udp", "10.70.0.1", 4321, cgroup="stray")
+        vigil.hear("10.70.0.1")
+        vigil.send(signal.SIGTERM)
+        until(lambda: "sleep" in lab.near.check(["/bin/sh", "-c", "cat /proc/[0-9]*/comm"]), 60)
+        audit = vigil.end()
+    assert (audit.exit_code, audit.report["verdict"]) == (1, "not_compliant")

@@ -8,7 +8,9 @@ from base64 import b64decode
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
+from airgap_check.evidence.fact import Workload
 from airgap_check.reporters import render
 from tests import hostile_report, reports
 from tests.live.browser import Browser
@@ -268,3 +270,19 @@ _CONTRAST = """(() => {
   }
   return [...low];
 })()"""
+
+
+def test_no_name_in_a_drawing_is_cut_off_at_its_edge(tmp_path: Path) -> None:
+    who = f"/machine_pool/{'8938bd80' * 4}"
+    workload = Workload(kind="cgroup", id=who, name=who)
+    report = reports.sample()
+    longer = [replace(one, record=replace(one.record, workload=workload)) for one in report.connections]
+    path = tmp_path / "report.html"
+    path.write_text(render("html", replace(report, connections=tuple(longer))))
+    with Browser() as browser:
+        browser.open(path)
+        names = browser.run(
+            "[...document.querySelectorAll('#egress svg text')].map(e => [e.textContent, e.getBBox().x])"
+        )
+    assert [text for text, _ in names if "…" in text]
+    assert not [(text, begin) for text, begin in names if begin < 0]

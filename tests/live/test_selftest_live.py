@@ -43,6 +43,18 @@ from airgap_check.observers import selftest, witness
 selftest._Canary.go = lambda canary: (print(canary.pid, flush=True), time.sleep(60))
 selftest.run(sys.argv[1], witness.Watchers(), 30)
 """
+# Ctrl-C on a terminal is a signal for all that it has started: for us, who report then, and for our children.
+INTERRUPTED = """
+import os, signal, time
+from airgap_check.observers import selftest
+signal.signal(signal.SIGINT, lambda *_: None)
+deadline = time.monotonic() + 20
+with selftest._Canary(None, "a.invalid", 20) as canary:
+    canary.prepare(deadline)
+    os.killpg(0, signal.SIGINT)
+    canary.go()
+    print(next((fact for fact in canary.facts(deadline) if "done" in fact), "ended"))
+"""
 
 
 @pytest.fixture
@@ -218,3 +230,9 @@ def test_nothing_is_left_after_kill_9_of_the_whole_tool(directory: Path) -> None
     wait_for(lambda: gone(canary))
     wait_for(lambda: not [path for path in directory.iterdir() if path.is_dir()])
     assert namespace not in {found.inode for found in netns.discover()[0]}
+
+
+def test_whoever_ends_a_watch_by_ctrl_c_does_not_end_the_proof_that_it_saw() -> None:
+    argv = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=CHECKOUT, start_new_session=True, check=True)
+    assert done.stdout == "{'done': True}\n"

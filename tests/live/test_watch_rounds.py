@@ -117,6 +117,22 @@ def test_no_attempt_is_lost_between_one_round_and_the_next(lab: Lab) -> None:
             assert [finding["message"] for finding in strict["findings"]] == []
 
 
+def test_a_round_that_cannot_begin_leaves_the_one_before_at_work(lab: Lab) -> None:
+    """Nobody looks away because a file is missing at the moment of the change: it is said, and tried again."""
+    composed = lab.near.path("/run/lab/compose.yaml")
+    lab.near.write("/run/lab/compose.yaml", "services: {objectos: {image: 'registry.internal/objectos:1'}}")
+    options = ["--every", "1s", "--no-traffic", "--no-self-test", "--deployment", "/run/lab/compose.yaml"]
+    with Vigil(lab, *options, policy=policy(runtime={"expected": False})) as vigil:
+        vigil.hear("report:")
+        composed.unlink()
+        vigil.hear("another round cannot begin, and this one not be reported: /run/lab/compose.yaml: no such file")
+        lab.near.plant("udp", "10.70.0.1", 4321, cgroup="late")
+        vigil.hear("10.70.0.1")
+        audit = vigil.end()
+    assert audit.exit_code == 1
+    assert any("10.70.0.1" in line for line in map(str, audit.report["results"]))
+
+
 def test_two_hundred_thousand_destinations_do_not_fill_the_memory(lab: Lab) -> None:
     with Vigil(lab, "--no-traffic", policy=policy(runtime={"expected": False})) as vigil:
         lab.near.check([sys.executable, "-c", FLOOD], cgroup="flood")

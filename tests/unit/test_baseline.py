@@ -208,3 +208,13 @@ def test_root_takes_no_excuse_that_others_could_have_written(folder: Path) -> No
     earlier.chmod(0o666)
     with pytest.raises(UsageError, match="others can write to"):
         baseline.load(str(earlier))
+
+
+def test_a_report_whose_times_have_no_zone_is_no_report(folder: Path) -> None:
+    earlier = kept(judged(inspection(OLD)), folder)
+    text = earlier.read_text()
+    finished = msgspec.json.decode(text)["finished"]
+    earlier.write_text(text.replace(f'"finished": "{finished}"', f'"finished": "{finished.rstrip("Z")}"'))
+    assert earlier.read_text() != text
+    with pytest.raises(InvalidFileError, match="timezone"):
+        baseline.read_report(str(earlier))

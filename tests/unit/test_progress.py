@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import select
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -55,3 +58,43 @@ def _drawn(stderr: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, quiet: bool)
     with progress.shown(quiet=quiet) as stage:
         stage("listing sockets")
     return stderr.getvalue()
+
+
+# More lines than a pipe takes, which nobody reads before the end.
+_TALK = """
+import fcntl, os, sys
+from airgap_check.commands import progress
+fcntl.fcntl(2, 1031, 4096)  # F_SETPIPE_SZ
+for number in range(100):
+    progress.tell(f"line {number} " + "x" * 100)
+print("still here", flush=True)
+sys.stdin.readline()
+progress.tell("and now")
+"""
+
+
+def test_who_does_not_read_the_lines_holds_up_nothing_and_is_told_how_many_are_missing() -> None:
+    ear, mouth = os.pipe()
+    with (
+        open(ear, encoding="ascii") as heard,
+        subprocess.Popen(
+            [sys.executable, "-c", _TALK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=mouth, text=True
+        ) as talker,
+    ):
+        os.close(mouth)
+        assert talker.stdin
+        assert talker.stdout
+        try:
+            assert select.select([talker.stdout], [], [], 60)[0], "it waits for a reader"
+            os.set_blocking(ear, False)
+            said = os.read(ear, 1 << 20).decode()
+            os.set_blocking(ear, True)
+            talker.stdin.write("\n")
+            talker.stdin.flush()
+            whole = said.splitlines()
+            assert [line.split()[1] for line in whole] == [str(number) for number in range(len(whole))]
+            missing = 100 - len(whole)
+            assert missing > 50
+            assert heard.read() == f"{missing} lines are missing here: nobody read them\nand now\n"
+        finally:
+            talker.kill()

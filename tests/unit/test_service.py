@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from airgap_check import service
 from airgap_check.service import Manager, reads_priorities
 
 if TYPE_CHECKING:
@@ -87,3 +89,27 @@ def test_priorities_are_for_the_very_stream_that_leads_to_the_journal() -> None:
         assert not reads_priorities({}, stream)
     assert not reads_priorities(right, stream), "it is closed"
     assert not reads_priorities(right, None)
+
+
+def test_what_a_busy_manager_did_not_hear_is_said_again_with_the_next_sign_of_life(
+    place: tuple[str, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, ear = place
+    monkeypatch.setattr(service, "_PATIENCE", 0.01)
+    manager = Manager({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "3000000000"}, 7)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others, suppress(BlockingIOError):
+        others.settimeout(0)
+        while True:
+            others.sendto(b"something else", ear.getsockname())
+    manager.ready("work")
+    manager.alive()
+    ear.settimeout(0)
+    with suppress(BlockingIOError):
+        while True:
+            assert ear.recv(4096) == b"something else"
+    manager.alive()
+    assert lines(ear) == ["READY=1", "STATUS=work"]
+    assert lines(ear) == ["WATCHDOG=1"]
+    manager.alive()
+    with pytest.raises(BlockingIOError):
+        ear.recv(1)

@@ -48,3 +48,22 @@ with stopping.on_signals() as stop:
 
 def test_a_signal_in_the_middle_of_a_wait_does_not_wait_for_itself() -> None:
     subprocess.run([sys.executable, "-c", _IN_THE_MIDDLE], check=True, timeout=60)
+
+
+# The second signal ends a wait while it holds the event's lock, which nobody gives back any more.
+_INTERRUPTED = """
+import signal
+from airgap_check.commands import stopping
+try:
+    with stopping.on_signals() as stop:
+        stop._cond.acquire()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_second_signal_that_ends_a_wait_at_its_worst_moment_still_ends_the_run() -> None:
+    done = subprocess.run([sys.executable, "-c", _INTERRUPTED], check=True, timeout=60, capture_output=True, text=True)
+    assert done.stdout == "interrupted\n"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import sqlite3
+import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from airgap_check.errors import UsageError
-from airgap_check.history import account, journal
+from airgap_check.history import account, folder, journal
 from airgap_check.history.store import Store
 from tests.unit.history.judged_reports import at, report, results_of
 
@@ -153,3 +157,98 @@ def test_to_look_breaks_no_seal(state: Path) -> None:
     with Store(str(state)) as store:
         assert store.preflight() is None
     assert (state / "lock").read_text() == sealed
+
+
+@pytest.mark.parametrize("number", ["9" * 19, "9" * 100, "-1", "", "2e3"])
+def test_rubbish_in_the_lock_is_no_memory_of_ours_and_stops_nobody(state: Path, number: str) -> None:
+    (state / "lock").write_text(f"kept {number}\n")
+    found = run(state, 9)
+    assert (found.mishap, found.runs) == ("", 3)
+    assert run(state, 10).mishap == ""
+
+
+def test_a_seal_of_a_later_version_is_left_alone(state: Path) -> None:
+    with sqlite3.connect(state / MEMORY) as connection:
+        connection.execute("PRAGMA user_version = 3")
+    connection.close()
+    theirs = (state / "lock").read_text().replace("sealed 2", "sealed 3")
+    (state / "lock").write_text(theirs)
+    with pytest.raises(UsageError, match="written by another version"):
+        run(state, 9)
+    assert (state / "lock").read_text() == theirs
+
+
+def test_what_cannot_be_opened_is_never_sealed(state: Path) -> None:
+    kept = (state / MEMORY).read_bytes()
+    (state / MEMORY).unlink()
+    os.mkfifo(state / MEMORY)
+    (state / "lock").write_text("kept 6\n")
+    with pytest.raises(UsageError, match="is no regular file"):
+        run(state, 9)
+    assert not (state / "lock").read_text().startswith("sealed")
+    (state / MEMORY).unlink()
+    (state / MEMORY).write_bytes(kept)
+    assert run(state, 9).mishap == ""
+
+
+def test_a_log_that_somebody_laid_beside_a_sealed_memory_changes_nothing(state: Path) -> None:
+    forged = sqlite3.connect(state / MEMORY, isolation_level=None)
+    forged.execute("PRAGMA wal_autocheckpoint = 0")
+    forged.execute("DELETE FROM run")
+    log = (state / f"{MEMORY}-wal").read_bytes()
+    assert log
+    kept = (state / MEMORY).read_bytes()
+    forged.close()
+    (state / MEMORY).write_bytes(kept)
+    (state / f"{MEMORY}-wal").write_bytes(log)
+    found = run(state, 9)
+    assert (found.mishap, found.runs) == ("", 3)
+
+
+def test_a_log_does_not_hide_that_the_memory_beside_it_is_another_one(state: Path) -> None:
+    content = (state / MEMORY).read_bytes()
+    (state / MEMORY).write_bytes(content.replace(b"node 1.7", b"node 1.8"))
+    (state / f"{MEMORY}-wal").write_bytes(b"x")
+    assert "was corrupt" in run(state, 9).mishap
+
+
+@pytest.mark.parametrize(("name", "kind"), [("lock", "pipe"), ("lock", "folder"), ("running", "folder")])
+def test_what_is_no_file_in_place_of_one_is_refused_and_what_is_remembered_can_be_read(
+    state: Path, name: str, kind: str
+) -> None:
+    (state / name).unlink()
+    os.mkfifo(state / name) if kind == "pipe" else (state / name).mkdir()
+    with pytest.raises(UsageError, match=r"is no regular file|Is a directory"):
+        run(state, 9)
+    with account.reading(str(state)) as memory:
+        assert len(memory.runs(9)) == 3
+
+
+def test_a_pipe_in_place_of_the_file_of_who_is_at_work_holds_nobody_up(state: Path) -> None:
+    (state / "running").unlink()
+    os.mkfifo(state / "running")
+    with Store(str(state)) as store, journal.begin(store, at(9)).presence, account.reading(str(state)) as memory:
+        assert memory.runs(1)[0].finished is None
+
+
+def test_whoever_waited_for_a_lock_that_was_deleted_meanwhile_takes_the_new_one(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(folder.locked(str(state)))
+
+        def deleted_and_let_go(_: float) -> None:
+            (state / "lock").unlink()
+            stack.close()
+
+        monkeypatch.setattr(time, "sleep", deleted_and_let_go)
+        with folder.locked(str(state)) as second:
+            assert os.fstat(second).st_ino == (state / "lock").stat().st_ino
+
+
+def test_a_time_without_a_zone_was_not_written_by_us(state: Path) -> None:
+    with sqlite3.connect(state / MEMORY) as connection:
+        connection.execute("UPDATE run SET heard = '2026-11-23T12:00:00'")
+    connection.close()
+    (state / "lock").unlink()  # nobody says that it is sealed
+    assert "was corrupt" in run(state, 9).mishap

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import resource
+import signal
 import struct
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -247,6 +248,21 @@ def test_a_load_that_a_signal_interrupts_is_repeated_but_not_for_ever(kernel: Ke
         load()
     assert refused.value.errno == errno.EAGAIN
     assert len(kernel.refuse) == 90
+
+
+def test_no_signal_disturbs_a_load(kernel: Kernel) -> None:
+    def blocked() -> set[int]:
+        return set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    def look(*_: object) -> int:
+        meanwhile.append(blocked())
+        return 0
+
+    before, meanwhile = blocked(), list[set[int]]()
+    kernel.answer = look
+    load()
+    assert [{signal.SIGHUP, signal.SIGTERM, signal.SIGINT} <= them for them in meanwhile] == [True]
+    assert blocked() == before
 
 
 def test_links_name_program_and_place(kernel: Kernel) -> None:

@@ -133,3 +133,12 @@ def test_tables_are_in_use_only_where_the_kernel_lists_some(monkeypatch: pytest.
     (tmp_path / "ip6_tables_names").write_text("filter\n")
     assert not legacy_tables.in_use("iptables")
     assert legacy_tables.in_use("ip6tables")
+
+
+def test_ctrl_c_is_for_us_and_not_for_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    says_its_group = 'read -r pid _ _ _ group _ < /proc/$$/stat; echo "$group $pid" > "$0.group"; exit 4'
+    _install(monkeypatch, tmp_path, says_its_group)
+    with pytest.raises(OSError, match="ended with 4"):
+        legacy_tables.read("iptables")
+    group, program = (tmp_path / "iptables-legacy-save.group").read_text().split()
+    assert group == program

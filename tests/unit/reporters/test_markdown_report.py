@@ -93,6 +93,11 @@ def test_prose_is_words_and_code_and_nothing_else(text: str) -> None:
     assert kinds(written) <= {"paragraph_open", "paragraph_close", "inline", "text", "text_special", "code_inline"}
 
 
+def test_punctuation_beside_a_command_is_no_part_of_it() -> None:
+    said = 'the unit (`systemctl edit UNIT`), or "`make`".'
+    assert markdown_report.prose(said) == said
+
+
 def test_it_ends_in_the_lines_to_sign() -> None:
     text = render("markdown", reports.compliant())
     assert [line.split("|")[1].strip() for line in text.splitlines()[-len(sign_off.LINES) :]] == list(sign_off.LINES)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
-from oscal import AssessmentResults
 
 from airgap_check import reporters
-from tests import reports
+from tests import formats, reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,4 +93,4 @@ def test_no_address_of_the_network_is_named_that_the_host_did_not_name(name: str
 
 
 def test_a_hostile_host_still_makes_valid_oscal() -> None:
-    assert AssessmentResults.loads(reporters.render("oscal", hostile())).validate()
+    assert formats.oscal(reporters.render("oscal", hostile()))

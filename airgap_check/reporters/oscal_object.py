@@ -37,6 +37,11 @@ def prose(text: str) -> str:
     return _MARKUP.sub(r"\\\1", "\n".join(map(printable, text.splitlines())).strip()).replace("<", "&lt;") or "-"
 
 
+def heading(text: str) -> str:
+    """Return a text that fits OSCAL's *markup-line*: prose in one line."""
+    return prose(line(text))
+
+
 _TOKEN = re.compile(r"[^\w.-]")
 _MARKUP = re.compile(r"([\\`*_\[\]{}#|~$^])")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airgap_check.redact import printable
 from airgap_check.reporters.json_text import identity
-from airgap_check.reporters.oscal_object import moment, prop, prose
+from airgap_check.reporters.oscal_object import heading, moment, prop, prose
 from airgap_check.reporters.place import parties_of, spot_of
 from airgap_check.reporters.undecided import open_question
 
@@ -70,7 +70,7 @@ class Observations:
             ],
             "methods": ["TEST" if finding.record.get("kind") in _ACTIVE else "EXAMINE"],
             "types": ["finding"],
-            "subjects": [{"subject-uuid": self._host, "type": "component", "title": prose(about or finding.subject)}],
+            "subjects": [{"subject-uuid": self._host, "type": "component", "title": heading(about or finding.subject)}],
             "relevant-evidence": [evidence],
             "collected": _collected(finding) or moment(self._report.started),
         }

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 from airgap_check.redact import printable
 from airgap_check.reporters import wording
 from airgap_check.reporters.json_text import document, identity, long
-from airgap_check.reporters.oscal_object import VERSION, controls_of, line, moment, other_controls, prop, prose, token
+from airgap_check.reporters.oscal_object import (
+    VERSION,
+    controls_of,
+    heading,
+    line,
+    moment,
+    other_controls,
+    prop,
+    prose,
+    token,
+)
 from airgap_check.reporters.oscal_observation import Observations, collector_id
 from airgap_check.reporters.oscal_risk import findings, risks
 from airgap_check.reporters.place import uri_of
@@ -58,7 +68,7 @@ def render(report: Report) -> str:
 def _metadata(report: Report, run: str) -> dict[str, Any]:
     party = {"uuid": _party(run), "type": "organization", "name": line(report.subject.hostname)}
     return {
-        "title": line(f"{report.tool.name}: {report.subject.hostname}"),
+        "title": heading(f"{report.tool.name}: {report.subject.hostname}"),
         "last-modified": moment(report.finished),
         "version": moment(report.finished),
         "oscal-version": VERSION,
@@ -119,7 +129,7 @@ def _components(report: Report, run: str) -> list[dict[str, Any]]:
     host = {
         "uuid": identity(run, "host"),
         "type": "this-system",
-        "title": line(report.subject.hostname),
+        "title": heading(report.subject.hostname),
         "description": prose(f"{report.subject.kernel}, looked at as {report.subject.scope}"),
         "props": [prop("runtime", text) for text in wording.runtimes(report)]
         + ([prop("machine-id-hash", report.subject.machine_id_hash)] if report.subject.machine_id_hash else []),
@@ -186,7 +196,7 @@ def _plan(report: Report, run: str) -> dict[str, Any]:
     policy = report.policy
     made: dict[str, Any] = {
         "uuid": identity(run, "plan"),
-        "title": line(f"policy {wording.origin(report)}"),
+        "title": heading(f"policy {wording.origin(report)}"),
         "description": prose("; ".join(f"{entry.name} ({entry.role})" for entry in policy.entries) or "no entries"),
         "props": [prop("sha256", policy.sha256), prop("derived", str(policy.derived).lower())],
     }

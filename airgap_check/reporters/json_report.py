@@ -18,14 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _WALKED: Final = (Report, RuleResult)  # what may hold many: field by field; everything else is written at once
+_BATCH = 16 << 20  # characters
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 
 
 def render(report: Report) -> str:
     """Render the report as indented JSON with a final newline."""
-    text = ""
+    text, batch, size = "", [], 0
     for piece in chain(_pieces(report, "\n"), "\n"):
-        text += piece  # CPython lengthens it in place; to join a list would hold everything twice
+        batch.append(piece)
+        size += len(piece)
+        if size > _BATCH:
+            # CPython lengthens it in place (unless it is traced: then it copies, which is why there are batches); to
+            # join all pieces at once would hold everything twice.
+            text += "".join(batch)
+            batch, size = [], 0
+    text += "".join(batch)
     return text
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airgap_check.evidence import BLINDNESS
 from airgap_check.evidence.fact import Fact
-from airgap_check.finding import ExitCode, Known, Severity, Verdict, at_least
+from airgap_check.finding import ExitCode, Known, Severity, Verdict, at_least, in_a_line
 from airgap_check.history import standing
-from airgap_check.policy.acceptance import in_a_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from airgap_check.evidence import Coverage
     from airgap_check.finding import Report
 
-_RANK = {"complete": 0, "partial": 1, "unavailable": 2}
 _ABSENT = 3
 
 
@@ -107,7 +106,7 @@ def _coverage(report: Report, collector: str) -> Coverage | None:
 
 
 def _rank(item: Coverage | None) -> int:
-    return _RANK[item.status] if item else _ABSENT
+    return BLINDNESS[item.status] if item else _ABSENT
 
 
 def _others(old: Report, new: Report) -> Iterator[str]:

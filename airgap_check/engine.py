@@ -179,7 +179,7 @@ def _relaxed_by(
     if terms.accept_derived and policy.derived:
         relaxed.append("accept-derived")
     accepted = [finding for result in results for finding in result.findings if finding.waived_by]
-    baselined = sum(1 for finding in accepted if acceptance.is_baselined(finding))
+    baselined = sum(1 for finding in accepted if finding.is_baselined)
     if waived := len(accepted) - baselined:
         relaxed.append(f"waivers ({waived} finding{'s' if waived > 1 else ''})")
     if terms.baseline:

@@ -20,6 +20,7 @@ Claim = Literal["snapshot", "observed", "replayed"]
 
 DEFAULT_FAIL_ON: Severity = "high"
 SCHEMA: Final = "airgap-check/report/1"
+BASELINE: Final = "baseline of "  # how `Finding.waived_by` begins where an earlier report excuses it
 
 
 class ExitCode(IntEnum):
@@ -56,6 +57,11 @@ class Finding(Fact, frozen=True, kw_only=True):
     count: int
     fingerprint: str
     waived_by: str | None = None
+
+    @property
+    def is_baselined(self) -> bool:
+        """Tell whether an earlier report excuses it, and not a waiver of the policy."""
+        return (self.waived_by or "").startswith(BASELINE)
 
 
 class RuleResult(Fact, frozen=True, kw_only=True):
@@ -127,6 +133,17 @@ class Known(Fact, frozen=True, kw_only=True):
     subject: str
     message: str
     fingerprint: str
+
+
+def in_a_line(result: RuleResult, finding: Finding) -> Known:
+    """Keep of a finding what tells it from others, and what a person wants to read."""
+    return Known(
+        rule=result.rule,
+        severity=result.severity,
+        subject=finding.subject,
+        message=finding.message,
+        fingerprint=finding.fingerprint,
+    )
 
 
 class ReportedBaseline(Fact, frozen=True, kw_only=True):

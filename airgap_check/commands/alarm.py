@@ -69,7 +69,6 @@ class Alarm:
             if done.trouble and not self._heard and done.report.verdict != "compliant":
                 self.post(unremembered(done.report, done.trouble))
             self._heard = False
-
             answers = done.inspection.records(Answer)
             policy, unkept, self._unkept = done.in_force or done.policy, self._unkept, []
             for line in alerts.pump(self._file, self._folder, policy, answers, self._clock(), unkept=unkept):

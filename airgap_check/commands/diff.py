@@ -57,10 +57,10 @@ def _report(path: str) -> Report:
 
 def _lines(compared: Comparison) -> Iterator[str]:
     from airgap_check.redact import printable
+    from airgap_check.reporters.wording import VERDICTS
 
-    words = {"compliant": "COMPLIANT", "not_compliant": "NOT COMPLIANT", "inconclusive": "INCONCLUSIVE"}
-    changed = "" if compared.before == compared.verdict else f" (was {words[compared.before]})"
-    yield f"{words[compared.verdict]}{changed}"
+    changed = "" if compared.before == compared.verdict else f" (was {VERDICTS[compared.before]})"
+    yield f"{VERDICTS[compared.verdict]}{changed}"
     yield from (f"  {printable(line)}" for line in compared.others)
     yield from _list("new", "+", compared.appeared)
     yield from _list("resolved", "-", compared.resolved)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airgap_check.commands import options
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from airgap_check.history.account import Account
 
 HELP = "list the runs that are remembered, and the findings that stand"
-EXIT_CODES = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
+EXIT_CODES = options.WITHOUT_VERDICT
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airgap_check.commands import options
+
 if TYPE_CHECKING:
     import argparse
 
 HELP = "print a policy derived from this host's ObjectOS configuration"
-EXIT_CODES = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
+EXIT_CODES = options.WITHOUT_VERDICT
 
 
 def add(parser: argparse.ArgumentParser) -> None:

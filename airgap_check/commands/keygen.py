@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airgap_check.commands import options
+
 if TYPE_CHECKING:
     import argparse
 
 HELP = "make a key to sign evidence and bundles with (Ed25519), or for --pseudonymize"
-EXIT_CODES = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
+EXIT_CODES = options.WITHOUT_VERDICT
 _DEFAULT = "airgap-check.key"
 
 

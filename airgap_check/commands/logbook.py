@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airgap_check.commands import sparkline
 from airgap_check.redact import printable
+from airgap_check.reporters.wording import VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 200  # findings
 _BARS = 60  # as many as stand in a line beside their title
-_VERDICTS = {"compliant": "COMPLIANT", "not_compliant": "NOT COMPLIANT", "inconclusive": "INCONCLUSIVE"}
 _HEADINGS = ("run", "began (UTC)", "how", "verdict", "found", "new", "gone", "gap")
 _INDENT = " " * 12
 _WIDTHS = (5, -16, -9, -13, 6, 5, 5, -7)  # negative ones are flush left
@@ -83,7 +83,7 @@ def _state(run: Run) -> str:
 
 
 def _verdict(run: Run) -> str | None:
-    return _VERDICTS[run.verdict] if run.verdict else None
+    return VERDICTS[run.verdict] if run.verdict else None
 
 
 def _gap(seconds: int | None) -> str:

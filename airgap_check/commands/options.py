@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # As finding.SEVERITIES, whose module would cost every --help the import of msgspec; a test holds the two together.
 SEVERITIES = ("low", "medium", "high", "critical")
+WITHOUT_VERDICT = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 

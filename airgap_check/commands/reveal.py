@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from airgap_check.commands import options
 from airgap_check.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 _LINE = 1 << 26  # characters; a report of 100,000 findings may be one line
 HELP = "say what a pseudonym stands for"
-EXIT_CODES = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
+EXIT_CODES = options.WITHOUT_VERDICT
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airgap_check.commands import options
+
 if TYPE_CHECKING:
     import argparse
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 HELP = "list | show ID | check"
 DESCRIPTION = "List the rules, show one, or check folders of rules and a policy."
-EXIT_CODES = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
+EXIT_CODES = options.WITHOUT_VERDICT
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airgap_check.scheduling.task import Task
 
 HELP = "print, or install, a hardened systemd timer or service, or a crontab line"
-EXIT_CODES = "exit codes: 0 done, 2 bad usage or an invalid file, 3 internal error"
+EXIT_CODES = options.WITHOUT_VERDICT
 _EVERY = {True: 3600.0, False: 300.0}  # seconds: reports of a watch, audits
 _LONGEST = 300.0  # seconds of collecting, which the time limits of our units leave room for
 _PATHS = ("policy", "rules", "baseline", "deployment", "state", "alerts", "record", "sign", "pseudonymize")

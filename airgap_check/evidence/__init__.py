@@ -21,6 +21,7 @@ Posture = Literal["unset", "blank", "disabled", "url", "lookalike", "other"]
 Direction = Literal["outbound", "inbound", "unknown"]
 Protocol = Literal["tcp", "udp", "raw", "packet", "icmp"]
 Status = Literal["complete", "partial", "unavailable"]
+BLINDNESS: dict[str, int] = {"complete": 0, "partial": 1, "unavailable": 2}  # the greater, the less was seen
 Allowed = Literal["yes", "no", "unknown"]
 Sight = Literal["sockets", "attempts", "sockdiag", "traffic", "capture"]
 Hidden = Literal["no", "ech", "encrypted-dns", "cut"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from airgap_check.evidence.fact import Fact
-from airgap_check.finding import Known, Report, Verdict
+from airgap_check.finding import Known, Report, Verdict, in_a_line
 
 
 class Change(Fact, frozen=True, kw_only=True):
@@ -44,15 +44,6 @@ def unremembered(report: Report, trouble: str) -> Change:
         before=None,
         verdict=report.verdict,
         reasons=report.reasons,
-        appeared=tuple(
-            Known(
-                rule=result.rule,
-                severity=result.severity,
-                subject=finding.subject,
-                message=finding.message,
-                fingerprint=finding.fingerprint,
-            )
-            for result, finding in findings
-        ),
+        appeared=tuple(in_a_line(result, finding) for result, finding in findings),
         blinded=(f"history: this run is not remembered: {trouble}",),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from airgap_check.errors import UsageError
+from airgap_check.evidence import BLINDNESS
 from airgap_check.evidence.fact import Instant  # noqa: TC001  (msgspec reads the annotations)
 from airgap_check.finding import SEVERITIES, Verdict
 from airgap_check.history import retention, standing
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from airgap_check.history.standing import Turn
     from airgap_check.history.store import Store
 
-_RANK = {"complete": 0, "partial": 1, "unavailable": 2}
 _REASON = 200  # characters of why a collector saw less, or of a reason for the verdict
 _REASONS = 20
 
@@ -214,6 +214,6 @@ def _blinded(before: str, report: Report) -> list[str]:
         item = now.get(collector)
         if item is None:
             words.append(f"{collector}: was not looked at")
-        elif _RANK[item.status] > _RANK.get(status, 2):
+        elif BLINDNESS[item.status] > BLINDNESS.get(status, 2):
             words.append(f"{collector}: {item.status}: {item.reason[:_REASON]}")
     return words

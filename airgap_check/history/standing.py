@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import convert
+from msgspec.structs import replace
 
 from airgap_check.evidence.fact import Instant  # noqa: TC001  (msgspec reads the annotations)
-from airgap_check.finding import Known, Severity, at_least
+from airgap_check.finding import Known, Severity, at_least, in_a_line
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
@@ -123,13 +124,8 @@ def _met(report: Report) -> dict[tuple[str, str], tuple[RuleResult, Finding]]:
 
 
 def _known(result: RuleResult, finding: Finding) -> Known:
-    return Known(
-        rule=result.rule,
-        severity=result.severity,
-        subject=printable(finding.subject[:_LENGTH]),
-        message=printable(finding.message[:_LENGTH]),
-        fingerprint=finding.fingerprint,
-    )
+    subject, message = (printable(text[:_LENGTH]) for text in (finding.subject, finding.message))
+    return replace(in_a_line(result, finding), subject=subject, message=message)
 
 
 def _resolved(connection: Connection, report: Report, absent: dict[tuple[str, str], _Line], now: str) -> list[Known]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airgap_check.evidence.fact import Fact
-from airgap_check.finding import Finding, Known, ReportedBaseline, RuleResult, Severity, at_least
+from airgap_check.finding import BASELINE, Known, ReportedBaseline, RuleResult, Severity, at_least, in_a_line
 from airgap_check.history import standing
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from airgap_check.rule import Rule
     from airgap_check.view import View
 
-_WORD = "baseline of "
 _EVENTS = frozenset({"interruption", "counter"})  # kinds of evidence of which each is another one, however alike
 
 
@@ -44,26 +43,15 @@ class Baseline(Fact, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """Return what stands in ``waived_by`` of a finding that it accepts."""
-        return f"{_WORD}{self.finished:%Y-%m-%dT%H:%M:%SZ} ({self.path})"
+        return f"{BASELINE}{self.finished:%Y-%m-%dT%H:%M:%SZ} ({self.path})"
 
 
 def known(report: Report) -> Iterator[tuple[Known, str]]:
     """Yield what a report found and no waiver accepted; what only an earlier baseline accepted is known, too."""
     for result in report.results:
         for finding in result.findings:
-            if finding.waived_by is None or finding.waived_by.startswith(_WORD):
+            if finding.waived_by is None or finding.is_baselined:
                 yield in_a_line(result, finding), standing.sight(report.coverage, standing.seen_by(finding))
-
-
-def in_a_line(result: RuleResult, finding: Finding) -> Known:
-    """Keep of a finding what tells it from others, and what a person wants to read."""
-    return Known(
-        rule=result.rule,
-        severity=result.severity,
-        subject=finding.subject,
-        message=finding.message,
-        fingerprint=finding.fingerprint,
-    )
 
 
 class Acceptance:
@@ -103,18 +91,13 @@ class Acceptance:
             sha256=self._baseline.sha256,
             hostname=self._baseline.hostname,
             finished=self._baseline.finished,
-            known=sum(1 for result in results for finding in result.findings if self.is_baselined(finding)),
+            known=sum(1 for result in results for finding in result.findings if finding.is_baselined),
             vanished=tuple(
                 one
                 for one, sight in self._baseline.findings
                 if one.rule in decided and sight in complete and (one.rule, one.fingerprint) not in met
             ),
         )
-
-    @staticmethod
-    def is_baselined(finding: Finding) -> bool:
-        """Tell whether only the baseline accepts a finding."""
-        return (finding.waived_by or "").startswith(_WORD)
 
     def foreign(self, subject: Subject) -> bool:
         """Tell whether the baseline is of another host than this one."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from airgap_check.finding import Finding, Limitation, Report
+from airgap_check.finding import BASELINE, Finding, Limitation, Report
 from airgap_check.pseudonyms.text import Masking
 from airgap_check.pseudonyms.walk import Walk, names
 
@@ -97,4 +97,4 @@ def _hiding(masking: Masking) -> Hiding:
 def _acceptance(masking: Masking, text: str) -> str:
     if (waiver := _WAIVER.fullmatch(text)) is not None:
         return f"{waiver[1]}: {masking.label(waiver[2])}"
-    return masking.text(text) if text.startswith("baseline of ") else masking.label(text)
+    return masking.text(text) if text.startswith(BASELINE) else masking.label(text)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 State = Literal["failing", "reported", "waived", "baselined"]
 STATES: tuple[State, ...] = ("failing", "reported", "waived", "baselined")
-_BASELINE = "baseline of "  # as acceptance.Baseline.text
 _UNDECIDED = "undecided: "  # as engine._doubts
 
 
@@ -42,7 +41,7 @@ class Consequence:
     def of(self, result: RuleResult, finding: Finding) -> State:
         """Say what one finding does: it fails the run, is only told, or is accepted by somebody."""
         if finding.waived_by is not None:
-            return "baselined" if finding.waived_by.startswith(_BASELINE) else "waived"
+            return "baselined" if finding.is_baselined else "waived"
         return "failing" if result.rule in self._failing else "reported"
 
     def findings(self, result: RuleResult, *states: State) -> Iterator[Finding]:

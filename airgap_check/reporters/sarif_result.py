@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airgap_check.finding import Finding
 from airgap_check.redact import printable
-from airgap_check.reporters import wording
 from airgap_check.reporters.json_text import identity
 from airgap_check.reporters.place import Spot, parties_of, spot_of, uri_of
 from airgap_check.reporters.sarif_limits import MOST_LOCATIONS, MOST_RULES
@@ -109,7 +108,7 @@ def _suppressions(finding: Finding) -> list[dict[str, Any]]:
 
 def _state(finding: Finding, severity: str) -> str | None:
     """Compare with the baseline; None where it does not tell, as of what is waived or critical and never in it."""
-    if wording.is_baselined(finding):
+    if finding.is_baselined:
         return "unchanged"
     return None if finding.waived_by or severity == "critical" else "new"
 

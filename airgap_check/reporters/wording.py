@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from airgap_check.finding import Finding, Outcome, Report, Verdict
+    from airgap_check.finding import Outcome, Report, Verdict
 
 VERDICTS: Final[dict[Verdict, str]] = {
     "compliant": "COMPLIANT",
@@ -35,7 +35,6 @@ _SOURCES = {
     "bundle": "bundle: files as they lie there, not what runs",
 }
 _KINDS = {"capture": "Report on captured traffic, written on", "bundle": "Report on a release bundle, written on"}
-_BASELINE = "baseline of "
 
 
 def claim(report: Report) -> str:
@@ -106,11 +105,6 @@ def known_again(report: Report) -> str | None:
     known, gone = count(baseline.known, "finding"), len(baseline.vanished)
     whose = f"{baseline.path} of {baseline.hostname}, {moment(baseline.finished)} (sha256 {baseline.sha256[:16]})"
     return f"{whose}; {known} known from it, {gone} vanished"
-
-
-def is_baselined(finding: Finding) -> bool:
-    """Tell whether an earlier report excuses a finding, and not a waiver of the policy."""
-    return (finding.waived_by or "").startswith(_BASELINE)
 
 
 def count(number: int, noun: str) -> str:

@@ -111,7 +111,7 @@ def _is_accepted(finding: Finding) -> bool:
 def _accepted(finding: Finding) -> str:
     if finding.waived_by is None:
         return ""
-    return "baseline" if wording.is_baselined(finding) else "waiver"
+    return "baseline" if finding.is_baselined else "waiver"
 
 
 def _exhibits(findings: Sequence[Finding]) -> Iterator[Exhibit]:

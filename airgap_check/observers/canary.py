@@ -37,7 +37,9 @@ class Mode(NamedTuple):
 
 
 _PORT = 443  # where the far end listens
-_PATIENCE, _SILENCE = 1.0, 0.15  # seconds that a connect is waited for: an answer, and where none should come
+# Seconds that a connect is waited for: an answer, also to a second SYN (which TCP sends a second after one that was
+# lost), and where none should come.
+_PATIENCE, _SILENCE = 2.5, 0.15
 # The network beyond the wire and our own address there; everything else has no route.
 _WIRED = {socket.AF_INET: ("192.0.2.0", 24, "192.0.2.1"), socket.AF_INET6: ("2001:db8::", 64, "2001:db8::1")}
 _UNICAST, _BLACKHOLE = 1, 6  # RTN_UNICAST and so on

@@ -25,6 +25,7 @@ COMMANDS = (
     "inspect",
     "replay",
     "bundle",
+    "rehearse",
     "init",
     "explain",
     "rules",

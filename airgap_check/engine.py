@@ -52,6 +52,16 @@ _UNSEEN = {
     "deployment": "Deployment files were not examined; use --deployment PATH.",
 }
 
+_NOBODYS = "the policy was derived from this host, and nobody approved it: airgap-check init prints it"
+_NOBODYS_REHEARSED = (
+    "the policy was derived from what the command was given, and nobody approved it: --suggest-policy drafts one"
+)
+_REHEARSED = (
+    "A rehearsal: the command ran in a sealed world whose every answer was made up, and addresses in 198.18.0.0/15 and "
+    "2001:2::/48 stand for names there. What other data, requests or answers, or more time, would make it reach "
+    "for is not covered, nor is the host that it will run on."
+)
+
 
 def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) -> Report:
     """Judge what was seen by the rules under a policy."""
@@ -94,6 +104,8 @@ def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) 
         results=results,
         connections=tuple(survey.connections),
         baseline=acceptance.reported(results, coverage),
+        reached=survey.reached,
+        predicted_unseen=survey.predicted_unseen,
     )
 
 
@@ -147,7 +159,7 @@ def _doubts(
     if all(result.outcome in {"unknown", "not_applicable"} for result in results):
         doubts.append("no rule could be decided")
     if policy.derived and not terms.accept_derived and inspection.source != "bundle":
-        doubts.append("the policy was derived from this host, and nobody approved it: airgap-check init prints it")
+        doubts.append(_NOBODYS_REHEARSED if inspection.source == "rehearsal" else _NOBODYS)
     if no_runtime:
         doubts.append("no ObjectOS runtime was found, and the policy does not say runtime: {expected: false}")
     if inspection.filtered_by and inspection.filtered_by != policy.sha256:
@@ -157,7 +169,7 @@ def _doubts(
 
 def _required(inspection: Inspection, policy: Policy) -> tuple[str, ...]:
     """Name the collectors without which there is no clean bill of health; of a capture it is the only one there is."""
-    if inspection.source != "host":
+    if inspection.source in {"capture", "bundle"}:
         return (inspection.source,)
     required: list[str] = list(policy.file.require)
     if policy.file.inbound is not None:
@@ -166,6 +178,8 @@ def _required(inspection: Inspection, policy: Policy) -> tuple[str, ...]:
         required.append("attempts")
     if any(evidence.kind == "probes" for evidence in inspection.evidence):
         required.append("probes")
+    if inspection.source == "rehearsal":
+        required += ["world", *(one.kind for one in inspection.evidence if one.kind == "drive")]
     return tuple(dict.fromkeys(required))
 
 
@@ -186,7 +200,7 @@ def _relaxed_by(
         whose = " of another host" if acceptance.foreign(inspection.subject) else ""
         relaxed.append(f"baseline{whose} ({baselined} finding{'s' if baselined != 1 else ''})")
     missing = [collector for collector in DEFAULT_REQUIRE if collector not in policy.file.require]
-    if missing and inspection.source == "host":
+    if missing and inspection.source in {"host", "rehearsal"}:
         relaxed.append(f"policy require (without {', '.join(missing)})")
     if policy.file.scope.others == "public-only":
         relaxed.append("policy scope.others public-only")
@@ -209,8 +223,11 @@ def _limitations(inspection: Inspection, survey: Survey, policy: Policy) -> tupl
     if inspection.source == "bundle":
         texts["bundle"] = "Files were judged as they lie there: what an installation makes of them was not seen."
         return tuple(Limitation(id=name, text=text) for name, text in texts.items())
+    if inspection.source == "rehearsal":
+        texts["rehearsal"] = _REHEARSED
     took_part = {evidence.kind for evidence in inspection.evidence}
-    texts |= {collector: unseen for collector, unseen in _UNSEEN.items() if collector not in took_part}
+    if inspection.source != "rehearsal":
+        texts |= {collector: unseen for collector, unseen in _UNSEEN.items() if collector not in took_part}
     texts["initial-environment"] = (
         "Environments are those that processes were started with; later changes are invisible."
     )
@@ -226,7 +243,7 @@ def _limitations(inspection: Inspection, survey: Survey, policy: Policy) -> tupl
             "The policy has no inbound section: who listens here, and who connects, was not judged "
             f"({len(peers)} groups of such connections, {public} of them with public addresses)."
         )
-    if inspection.subject.scope == "namespace":
+    if inspection.subject.scope == "namespace" and inspection.source != "rehearsal":
         texts["namespace"] = "Seen from inside a container: processes outside its pid namespace are not covered."
     return tuple(Limitation(id=name, text=text) for name, text in texts.items())
 

@@ -9,8 +9,9 @@ from enum import IntEnum
 from typing import Any, Final, Literal
 
 from airgap_check.evidence import Allowed, AnyRecord, Coverage, Runtime
-from airgap_check.evidence.fact import Fact, Instant
+from airgap_check.evidence.fact import Endpoint, Fact, Instant
 from airgap_check.evidence.inspection import Clock, Run, Subject, Tool, Trial
+from airgap_check.evidence.rehearsed import Spoken
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
@@ -84,6 +85,51 @@ class JudgedConnection(Fact, frozen=True, kw_only=True):
     record: AnyRecord
     allowed: Allowed
     by: str | None
+
+
+class Occasion(Fact, frozen=True, kw_only=True):
+    """What was under way when a destination was reached for, None for nothing, and how often it was reached then."""
+
+    trigger: str | None
+    count: int
+
+
+class Reached(Fact, frozen=True, kw_only=True):
+    """A destination that a rehearsed command reached for: a name, or an address without one, with protocol and port.
+
+    A name that was only asked for has the protocol *dns* and no port. ``addresses`` of a name are those that the
+    rehearsal made up for it. ``who`` are names of processes; ``spoken``, ``requests``, ``openings`` and ``ended`` are
+    what differs, the first few of each. ``predicted`` says which settings and files lead there, ``role`` what for.
+    ``first`` and ``last`` are when. What a page wants a *browser* to fetch was seen by that one.
+    """
+
+    remote: Endpoint
+    protocol: Literal["tcp", "udp", "dns"]
+    addresses: tuple[str, ...] = ()
+    allowed: Allowed
+    by: str | None = None
+    who: tuple[str, ...] = ()
+    occasions: tuple[Occasion, ...] = ()
+    count: int = 1
+    spoken: tuple[Spoken, ...] = ()
+    encrypted: bool = False
+    requests: tuple[str, ...] = ()
+    openings: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    sent: int = 0
+    received: int = 0
+    predicted: tuple[str, ...] = ()
+    role: str | None = None
+    first: Instant | None = None
+    last: Instant | None = None
+    seen: Literal["world", "browser"] = "world"
+
+
+class Unseen(Fact, frozen=True, kw_only=True):
+    """A destination that settings or files lead to, which a rehearsed command never reached for."""
+
+    remote: Endpoint
+    predicted: tuple[str, ...]
 
 
 class ReportSubject(Subject, frozen=True, kw_only=True):
@@ -184,3 +230,5 @@ class Report(Fact, frozen=True, kw_only=True):
     results: tuple[RuleResult, ...]
     connections: tuple[JudgedConnection, ...]
     baseline: ReportedBaseline | None = None
+    reached: tuple[Reached, ...] | None = None  # None where nothing was rehearsed
+    predicted_unseen: tuple[Unseen, ...] | None = None  # None also where not all could be seen

@@ -29,7 +29,8 @@ from airgap_check.evidence import (
 )
 from airgap_check.evidence.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
 from airgap_check.evidence.fact import Fact
-from airgap_check.evidence.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool, Trial
+from airgap_check.evidence.inspection import Clock, Inspection, PolicyReference, Run, Source, Subject, Tool, Trial
+from airgap_check.evidence.rehearsed import Encounter, Visit
 from airgap_check.input import open_regular
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Header(Fact, frozen=True, kw_only=True):
     run: Run
     clock: Clock
     collectors: tuple[str, ...]
-    source: Literal["host", "capture", "bundle"] = "host"
+    source: Source = "host"
     gaps: tuple[tuple[datetime, datetime], ...] = ()
     self_test: tuple[Trial, ...] = ()
     relaxed: tuple[str, ...] = ()
@@ -66,23 +67,22 @@ class CoverageLine(Coverage, frozen=True, kw_only=True, tag_field="kind", tag="c
 Line = AnyRecord | CoverageLine
 
 
+# Who states a kind of record that does not say who saw it.
+_STATED_BY: dict[type, str] = {
+    Runtime: "environment", Counter: "counters", Interruption: "continuity", EntryUse: "attempts",
+    Listener: "listeners", Encounter: "world", Visit: "drive",
+}  # fmt: skip
+
+
 def collector_of(record: AnyRecord) -> str:
     """Name the collector that states a kind of record."""
-    if isinstance(record, Runtime):
-        return "environment"
     if isinstance(record, Connection | Question | Request | Setting | Artifact | Reference | Check):
         return record.seen
     if isinstance(record, Package | Image | Probe | Opening):
         return record.seen
-    if isinstance(record, Counter):
-        return "counters"
-    if isinstance(record, Interruption):
-        return "continuity"
-    if isinstance(record, EntryUse):
-        return "attempts"
     if isinstance(record, Answer) and record.seen:
         return record.seen
-    return "listeners" if isinstance(record, Listener) else "resolution"
+    return _STATED_BY.get(type(record), "resolution")
 
 
 def write(inspection: Inspection) -> Iterator[bytes]:

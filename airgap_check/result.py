@@ -12,7 +12,7 @@ from airgap_check.evidence.asset import Check
 from airgap_check.finding import Finding, Outcome, RuleResult
 from airgap_check.rule.basis import basis
 from airgap_check.rule.field import fields
-from airgap_check.view import EndpointView, SettingView, View
+from airgap_check.view import ContradictionView, EncounterView, EndpointView, SettingView, View, VisitView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,6 +126,8 @@ def subject_of(view: View) -> str:
     record: Any = getattr(view, "record", None)
     process: Process | None = getattr(record, "process", None)
     workload: Workload | None = getattr(record, "workload", None)
+    if told := _rehearsed(view):
+        return told
     words = []
     if name := getattr(view, "name", None) or getattr(record, "name", None):
         words.append(str(name))
@@ -145,6 +147,15 @@ def subject_of(view: View) -> str:
         if not words and field and (value := field.read(view)):
             words.append(str(value))
     return " ".join(words) or "deployment"
+
+
+def _rehearsed(view: View) -> str | None:
+    """Name what a finding of a rehearsal is about, where that is no process."""
+    if isinstance(view, VisitView):
+        return view.record.label
+    if isinstance(view, EncounterView) and view.record.seen == "browser":
+        return "a browser"
+    return view.by if isinstance(view, ContradictionView) and view.aspect == "never-seen" else None
 
 
 def some(items: Sequence[str], most: int = 3) -> str:

@@ -43,11 +43,21 @@ class Snapshot(NamedTuple):
     subjects: list[int]
 
 
-def take(plan: Plan, given: Policy | None, context: Inspection, progress: Callable[[str], None]) -> Snapshot:
-    """Look at everything once; without a policy one is derived from what is found. ``context`` says when and where."""
+def take(
+    plan: Plan,
+    given: Policy | None,
+    context: Inspection,
+    progress: Callable[[str], None],
+    *,
+    pids: Sequence[int] | None = None,
+) -> Snapshot:
+    """Look at everything once; without a policy one is derived from what is found. ``context`` says when and where.
+
+    ``pids`` are the processes whose environments tell; without them all that there are.
+    """
     deadline, today = time.monotonic() + plan.max_time, context.started.date()
     progress("reading environments")
-    settled, installations = environment.examine(deadline)
+    settled, installations = environment.examine(deadline, pids=pids)
     settings = list(settled.of(Setting))
     subjects = [runtime.process.pid for runtime in settled.of(Runtime)]
     policy = given or derive(settings)

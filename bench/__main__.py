@@ -12,7 +12,20 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench import artifact, capture_rate, captures, crowd, engine, history, images, overhead, probes, reports, sight
+from bench import (
+    artifact,
+    capture_rate,
+    captures,
+    crowd,
+    engine,
+    history,
+    images,
+    overhead,
+    probes,
+    rehearsal,
+    reports,
+    sight,
+)
 from bench.figure import Figure
 from tests.live.lab import Lab
 from tests.live.lab_host import CHECKOUT
@@ -100,7 +113,8 @@ def _main() -> None:
     began = time.monotonic()
     parts: tuple[Callable[[], list[Figure]], ...] = (
         _small, _engine, sight.measure, overhead.measure, capture_rate.measure, captures.figures,
-        artifact.figures, images.figures, probes.measure, reports.measure, history.figures, _inventory, _audit,
+        artifact.figures, images.figures, probes.measure, reports.measure, rehearsal.measure, history.figures,
+        _inventory, _audit,
     )  # fmt: skip
     for part in parts:
         _print(part())

@@ -40,16 +40,16 @@ def measure() -> list[Figure]:
             argv = [sys.executable, "-m", "bench.overhead_worker", str(lab.cgroup), str(program), _HERE, str(_PORT)]
             took = json.loads(lab.near.check([*argv, str(_ROUNDS), *kinds], env=checker_environment()))
         figures = [_ratio(kind, took[kind]) for kind in _COUNT]
-        python = _installed(folder)
+        python = installed(folder)
         return figures + [figure for traffic in (False, True) for figure in _idle(python, traffic=traffic)]
 
 
-def _installed(folder: str) -> str:
-    """Install the tool as a user would: what the tests need beside it would count as its memory."""
+def installed(folder: str, extra: str = "") -> str:
+    """Install the tool as a user would, and an extra: what the tests need beside it would count as its memory."""
     python = Path(folder, "venv", "bin", "python")
     subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    subprocess.run([*pip, str(CHECKOUT)], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([*pip, f"{CHECKOUT}[{extra}]" if extra else str(CHECKOUT)], check=True, stderr=subprocess.DEVNULL)
     return str(python)
 
 

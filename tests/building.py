@@ -12,6 +12,7 @@ from airgap_check.address import Scope, parse
 from airgap_check.evidence import AnyRecord, Connection, Evidence, Runtime, Status
 from airgap_check.evidence.fact import Endpoint, Process, endpoint
 from airgap_check.evidence.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool
+from airgap_check.evidence.rehearsed import Encounter
 from airgap_check.policy import file as policyfile
 from airgap_check.recording import collector_of
 
@@ -74,6 +75,47 @@ def inspection(
         policy=PolicyReference(path="policy.yaml", sha256="0" * 64, derived=False),
         evidence=(*evidence, Evidence(kind="policy", status="complete"), *extra),
     )
+
+
+def encounter(name: str | None = None, port: int = 443, **changes: Any) -> Encounter:
+    """Reach for a name in a sealed world, public unless told otherwise; without a name, for an address."""
+    address, scope = changes.pop("address", "198.18.3.4"), changes.pop("scope", "public" if name else None)
+    facts: dict[str, Any] = {
+        "protocol": "tcp",
+        "remote": msgspec.structs.replace(remote(address, port, scope), name=name),
+        "process": Process(pid=12, name="node"),
+    }
+    return Encounter(**{**facts, **changes})
+
+
+def rehearsal(*records: AnyRecord, extra: Sequence[Evidence] = (), **options: Any) -> Inspection:
+    """Put records under their collectors, and beside each encounter of a process the attempt that it was."""
+    attempts = [
+        connection(
+            one.remote.address or "", one.remote.port, state="attempt", seen="attempts", protocol=one.protocol,
+            process=one.process, scope=one.remote.scope,
+        )
+        for one in records
+        if isinstance(one, Encounter) and one.seen == "world"
+    ]  # fmt: skip
+    encounters = [one for one in records if isinstance(one, Encounter) and one.seen == "world"]
+    named = [msgspec.structs.replace(made, remote=one.remote) for made, one in zip(attempts, encounters, strict=True)]
+    beyond: dict[str, list[AnyRecord]] = {"attempts": list(named), "world": []}
+    for record in records:
+        if (collector := collector_of(record)) not in COLLECTORS:
+            beyond.setdefault(collector, []).append(record)
+    status = options.get("status") or {}
+    seen = [
+        Evidence(
+            kind=kind,
+            status=status.get(kind, "complete"),
+            reason="as the test says" if kind in status else "",
+            records=tuple(found),
+        )
+        for kind, found in beyond.items()
+    ]
+    made = inspection(*records, extra=(*seen, *extra), runtime=options.pop("runtime", False), **options)
+    return msgspec.structs.replace(made, source="rehearsal", claim="observed")
 
 
 def policy(*allow: Mapping[str, Any], **sections: Any) -> Policy:

@@ -12,6 +12,7 @@ import msgspec
 from airgap_check.address import Scope
 from airgap_check.evidence.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
 from airgap_check.evidence.fact import Endpoint, Fact, Instant, Place, Process, Record, Workload
+from airgap_check.evidence.rehearsed import Encounter, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,6 +248,8 @@ AnyRecord = (
     | Probe
     | Opening
     | Interruption
+    | Encounter
+    | Visit
 )
 _R = TypeVar("_R", bound=Record)
 

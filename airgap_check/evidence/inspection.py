@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _R = TypeVar("_R", bound=Record)
+Source = Literal["host", "capture", "bundle", "rehearsal"]  # what was looked at
 OBSERVERS = frozenset({"attempts", "sockdiag", "traffic", "counters"})  # the collectors that need time to pass
 
 
@@ -86,7 +87,7 @@ class Inspection(Fact, frozen=True, kw_only=True):
     policy: PolicyReference
     filtered_by: str | None = None
     claim: Literal["snapshot", "observed", "replayed"] = "snapshot"
-    source: Literal["host", "capture", "bundle"] = "host"
+    source: Source = "host"
     gaps: tuple[tuple[Instant, Instant], ...] = ()
     self_test: tuple[Trial, ...] = ()
     relaxed: tuple[str, ...] = ()

@@ -36,11 +36,19 @@ class Absence(_Part, frozen=True, kw_only=True):
     public: bool = False
 
 
+class Switch(_Part, frozen=True, kw_only=True):
+    """The words by which a variable says that nothing is dialled, and the others that it makes silent with it."""
+
+    off: frozenset[str]
+    of: tuple[str, ...] = ()
+
+
 class Variable(_Part, frozen=True, kw_only=True):
     """What is known of a variable; ``port_variable`` is the sibling that holds the port, ``port`` the default.
 
     ``off`` holds the words that switch it off, none where the usual ones do. ``implies`` maps values to the hosts that
     they lead to, unless one of ``unless`` is given beside it; ``read`` maps products to the versions that read it.
+    Of the hosts implied, ``browser`` are dialled by browsers alone; ``switch`` tells what a word turns off.
     ``skip`` holds words of a list that are no hosts; ``current`` is the name that has replaced this one.
     """
 
@@ -54,6 +62,8 @@ class Variable(_Part, frozen=True, kw_only=True):
     implies: dict[str, tuple[str, ...]] = {}
     unless: tuple[str, ...] = ()
     read: dict[str, str] = {}
+    browser: tuple[str, ...] = ()
+    switch: Switch | None = None
     skip: tuple[str, ...] = ()
     current: str | None = None
 

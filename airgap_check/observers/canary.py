@@ -42,8 +42,9 @@ _PORT = 443  # where the far end listens
 _PATIENCE, _SILENCE = 2.5, 0.15
 # The network beyond the wire and our own address there; everything else has no route.
 _WIRED = {socket.AF_INET: ("192.0.2.0", 24, "192.0.2.1"), socket.AF_INET6: ("2001:db8::", 64, "2001:db8::1")}
-_UNICAST, _BLACKHOLE = 1, 6  # RTN_UNICAST and so on
+_UNICAST, _LOCAL, _BLACKHOLE = 1, 2, 6  # RTN_UNICAST and so on
 _FAILING = {"unreachable": 7, "prohibit": 8}
+_ON_LINK = 4  # RTNH_F_ONLINK: the gateway is there, whatever the addresses say
 _LOOPBACK, _VETH = 1, 77  # indices of the interfaces; the second is ours to choose
 _MAC = {"near": bytes.fromhex("020000000001"), "far": bytes.fromhex("020000000002")}
 _NEW_LINK, _NEW_ADDRESS, _NEW_ROUTE, _NEW_NEIGHBOUR = 16, 20, 24, 28
@@ -85,14 +86,18 @@ class Channel:
         head = struct.pack("=BBBBI", family, 8 * len(packed), 2, 0, index)
         self.ask(_NEW_ADDRESS, _CREATE, head + _attribute(2, packed) + _attribute(1, packed))
 
-    def route(self, address: str, length: int | None = None, kind: int = _UNICAST, index: int = 0) -> None:
-        """Add a route to an address or a network: out of an interface, or of a kind that fails."""
+    def route(
+        self, address: str, length: int | None = None, kind: int = _UNICAST, index: int = 0, *, via: str | None = None
+    ) -> None:
+        """Add a route to an address or a network: out of an interface, by a gateway there, or of a kind that fails."""
         family, packed = _pack(address)
-        scope = 253 if index and family == socket.AF_INET else 0
+        # The scope of IPv4: what is here is nearer than what is on the link, and that nearer than what has a gateway.
+        scope = (254 if kind == _LOCAL else 253) if index and not via and family == socket.AF_INET else 0
         length = 8 * len(packed) if length is None else length
-        head = struct.pack("=BBBBBBBBI", family, length, 0, 0, 254, 4, scope, kind, 0)
+        head = struct.pack("=BBBBBBBBI", family, length, 0, 0, 254, 4, scope, kind, _ON_LINK if via else 0)
         out = _attribute(4, struct.pack("=I", index)) if index else b""
-        self.ask(_NEW_ROUTE, _CREATE, head + _attribute(1, packed) + out)
+        gateway = _attribute(5, _pack(via)[1]) if via else b""
+        self.ask(_NEW_ROUTE, _CREATE, head + (_attribute(1, packed) if length else b"") + out + gateway)
 
     def neighbour(self, address: str, mac: bytes) -> None:
         """Say for good where an address is, so that nobody has to ask for it (NUD_PERMANENT)."""

@@ -24,14 +24,16 @@ from airgap_check.observers.witness import Stage, promises, witnesses
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Literal
 
     from airgap_check.observers.mode import Mode
     from airgap_check.observers.witness import Watchers, Witness
 
+    Launch = Callable[..., subprocess.Popen[bytes]]
     Verdict = Literal["right", "wrong", "unknown", "not promised"]
 
+SECONDS = 3.0  # for all of it
 _SCRIPT = os.path.join(os.path.dirname(__file__), "canary.py")
 _TICK, _LONGEST_PAUSE = 0.01, 0.1  # seconds between two looks at the observers
 _READ = 1 << 16
@@ -44,10 +46,10 @@ class _FailedError(AirgapError):
 class _Canary:
     """The process that makes the attempts; it and its cgroup are gone after `close`. Raises OSError."""
 
-    def __init__(self, directory: str | None, name: str, seconds: float) -> None:
+    def __init__(self, directory: str | None, name: str, seconds: float, launch: Launch = subprocess.Popen) -> None:
         self._sandbox = Sandbox(directory) if directory is not None else None
         try:
-            self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and script)
+            self._process = launch(
                 [sys.executable, "-I", "-S", _SCRIPT],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=directory or "/",
                 process_group=0,  # Ctrl-C on a terminal asks us for the report, and must not end what it is to rest on
@@ -116,16 +118,19 @@ class _Canary:
         os.write(self._input, line.encode() + b"\n")
 
 
-def run(directory: str | None, watchers: Watchers, deadline_seconds: float = 3.0) -> tuple[Trial, ...]:
+def run(
+    directory: str | None, watchers: Watchers, deadline_seconds: float = SECONDS, launch: Launch = subprocess.Popen
+) -> tuple[Trial, ...]:
     """Make the attempts below an observed cgroup directory, and say which of them were seen, by whom.
 
+    ``launch`` starts who makes them, for an observer that sees only what it has started itself.
     Takes at most the given seconds, and little more where the kernel is slow to end a process. Never raises for what
     the kernel refuses: each trial says why it was skipped.
     """
     deadline = time.monotonic() + deadline_seconds
     name = f"airgap-check-selftest-{secrets.token_hex(4)}.invalid"
     try:
-        with _Canary(directory, name, deadline_seconds) as canary:
+        with _Canary(directory, name, deadline_seconds, launch) as canary:
             return _perform(canary, watchers, name, deadline)
     except (OSError, ValueError, AirgapError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -9,10 +9,12 @@ from msgspec.structs import replace
 from airgap_check.evidence import Connection
 from airgap_check.evidence.fact import Endpoint
 from airgap_check.kernel.programs import event
+from airgap_check.observers.callers import Caller
 from airgap_check.observers.ledger import Ledger
 
 if TYPE_CHECKING:
     from airgap_check.evidence import Protocol
+    from airgap_check.evidence.fact import Workload
     from airgap_check.kernel.programs.event import Event
     from airgap_check.kernel.programs.tables import Repeat
     from airgap_check.observers.identity import Identity
@@ -55,17 +57,18 @@ class Tally:
         """Return how many attempts were of facts for which there was no room."""
         return self._ledger.unkept
 
-    def add(self, attempt: Event, who: Who) -> None:
-        """Take in an event of this process."""
+    def add(self, attempt: Event, who: Who | Caller) -> bool:
+        """Take in an event of this process; False where it goes no further than this host."""
         key = self._key_of_event(attempt)
         self.replies += attempt.flags & event.REPLY
         if self._ledger.again(key, attempt.at):  # its line in the kernel had to make room
-            return
+            return True
         record = self._describe(attempt, who)
         if record is None:
             self.own += 1
-        else:
-            self._ledger.add(key, record, _kind(attempt), attempt.at)
+            return False
+        self._ledger.add(key, record, _kind(attempt), attempt.at)
+        return True
 
     def count(self, repeat: Repeat) -> None:
         """Take in how often the kernel has seen something; what is not known was not kept."""
@@ -102,11 +105,12 @@ class Tally:
             process if self._by_process or seen.hook in _PACKETS else 0,
         )  # fmt: skip
 
-    def _describe(self, attempt: Event, who: Who) -> Connection | None:
+    def _describe(self, attempt: Event, who: Who | Caller) -> Connection | None:
         """Return the record of an event without its count; None when it goes no further than this host."""
         identity = self._identity
-        netns = identity.namespace(attempt.netns, who.pid, attempt.cgroup, attempt.at)
-        protocol: Protocol = "packet" if attempt.hook == event.QUEUE else _PROTOCOLS.get(attempt.protocol, "raw")
+        placed = who.netns if isinstance(who, Caller) else 0
+        netns = placed or identity.namespace(attempt.netns, who.pid, attempt.cgroup, attempt.at)
+        protocol = protocol_of(attempt)
         remote = self._remote(attempt, netns, protocol)
         if remote is None or remote.scope in _HERE:
             return None
@@ -118,11 +122,14 @@ class Tally:
             direction="inbound" if reply else "outbound",
             local=Endpoint(scope="unspecified", port=_local_port(attempt)),
             remote=remote,
-            process=identity.process(*who, attempt.uid, attempt.at),
-            workload=identity.workload_of(attempt.cgroup, who.pid, who.started, attempt.at),
+            process=who.process if isinstance(who, Caller) else identity.process(*who, attempt.uid, attempt.at),
+            workload=who.workload if isinstance(who, Caller) else self._workload(attempt, who),
             user=identity.user(attempt.uid),
             seen="attempts",
         )
+
+    def _workload(self, attempt: Event, who: Who) -> Workload | None:
+        return self._identity.workload_of(attempt.cgroup, who.pid, who.started, attempt.at)
 
     def _remote(self, attempt: Event, netns: int, protocol: Protocol) -> Endpoint | None:
         """Describe the destination; None is *any address*, by which the kernel means this host."""
@@ -133,6 +140,11 @@ class Tally:
         has_port = protocol in _WITH_PORTS or (protocol != "icmp" and attempt.port)
         port = attempt.port if has_port and not attempt.flags & event.REPLY else None
         return self._identity.end(netns, attempt.address, port, datagram=protocol != "tcp")
+
+
+def protocol_of(attempt: Event) -> Protocol:
+    """Name what an event was attempted by."""
+    return "packet" if attempt.hook == event.QUEUE else _PROTOCOLS.get(attempt.protocol, "raw")
 
 
 def _local_port(attempt: Event) -> int | None:

@@ -242,6 +242,11 @@ def is_host_name(text: str) -> bool:
     )  # fmt: skip
 
 
+def looks_like_address(text: str) -> bool:
+    """Tell whether text is more of an address than of a host name."""
+    return ":" in text or "/" in text or text.replace(".", "").isdigit()
+
+
 def is_digest(text: str) -> bool:
     """Tell whether text is a SHA-256 digest as container tools and the runtime's own pins write it."""
     algorithm, colon, digits = text.partition(":")

@@ -7,15 +7,16 @@ namespace had gone, so that a non-public peer may have been an address of its ow
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from airgap_check.address import PUBLIC, Address, Network, covers, parse, scope_of_network
+from airgap_check.address import PUBLIC, Network, covers, parse, scope_of_network
 from airgap_check.domain import normal
 from airgap_check.evidence.binding import Bindings
+from airgap_check.evidence.fact import GONE
 from airgap_check.policy.permission import Permission
+from airgap_check.policy.reach import addresses, approvable
 from airgap_check.policy.selector import selects
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from airgap_check.evidence import Allowed, Answer, Connection, Listener, Resolver, Setting
     from airgap_check.evidence.asset import Reference
     from airgap_check.evidence.fact import Endpoint
-    from airgap_check.policy import Policy
+    from airgap_check.policy import Policy, Selector
 
 NEVER_EGRESS = frozenset({"loopback", "own", "host"})
 _RAW = frozenset({"raw", "packet", "icmp"})
@@ -51,12 +52,22 @@ class Allowlist:
     """A policy bound to the answers that were seen, on one day."""
 
     def __init__(
-        self, policy: Policy, answers: Iterable[Answer], today: date, resolvers: Iterable[Resolver] = ()
+        self,
+        policy: Policy,
+        answers: Iterable[Answer],
+        today: date,
+        resolvers: Iterable[Resolver] = (),
+        *,
+        rehearsed: bool = False,
     ) -> None:
         """Bind names to addresses; an answer binds every address of its chain to the name that was asked.
 
-        ``resolvers`` are those that the host uses, our own first: who else answers on the wire binds nothing.
+        ``resolvers`` are those that the host uses, our own first: who else answers on the wire binds nothing. In a
+        rehearsal (``rehearsed``) our own name server gave every address its name, so that names are certain; and the
+        command stands for the subject of the policy, or for the workload that it was said to be: who runs it there
+        says nothing of who will run it later.
         """
+        self._rehearsed, self._subject = rehearsed, policy.file.scope.subject
         self._allow = [Permission(entry, today) for entry in policy.file.allow]
         self._inbound = [Permission(entry, today) for entry in policy.file.inbound or ()]
         self._judges_peers = policy.file.inbound is not None
@@ -76,7 +87,7 @@ class Allowlist:
             return end
         known = self._scoped.get(end)
         if known is None:
-            inside = any(address in network for address in _addresses(end) for network in self._internal)
+            inside = any(address in network for address in addresses(end) for network in self._internal)
             known = self._scoped[end] = msgspec.structs.replace(end, scope="internal") if inside else end
         return known
 
@@ -111,26 +122,34 @@ class Allowlist:
         reached = self._reaches(rule, remote, names, connection.netns)
         if reached.allowed == "no" or rule.selector is None:
             return reached
-        chosen = selects(
-            rule.selector, connection.process, connection.workload, connection.user, ownerless=connection.ownerless
-        )
+        chosen = self._chooses(rule.selector, connection)
         if chosen == "unknown" and reached.allowed == "yes":
             return Decision("unknown", f"{rule.name}: is only for some, and the owner could not be seen")
         return NO if chosen == "no" else reached
 
+    def _chooses(self, selector: Selector, connection: Connection) -> Allowed:
+        if self._rehearsed:
+            if selector == self._subject:
+                return "yes"
+            return selects(selector, connection.process, connection.workload or GONE, None)
+        return selects(
+            selector, connection.process, connection.workload, connection.user, ownerless=connection.ownerless
+        )
+
     def _named(self, remote: Endpoint, netns: int | None = None, began: datetime | None = None) -> set[str]:
         """Return the names that lead there from a network namespace; without one, those that do for everybody."""
-        return self._bindings.names(map(str, _reached(remote)), netns, began)
+        names = self._bindings.names(map(str, approvable(remote)), netns, began)
+        return names | {normal(remote.name)} if self._rehearsed and remote.name else names
 
     def _reaches(self, rule: Permission, remote: Endpoint, names: set[str], netns: int | None = None) -> Decision:
         """Judge where traffic leads, to an address that has these names."""
         if remote.scope in PUBLIC and not rule.public:
             return NO
-        if rule.holds(_reached(remote)):
+        if rule.holds(approvable(remote)):
             return Decision("yes", rule.name)
         if any(map(rule.names, names)):
             return Decision("yes", rule.name)
-        if remote.scope in PUBLIC:
+        if remote.scope in PUBLIC or self._rehearsed:
             return NO
         for host in rule.hosts:
             if host.startswith("*."):
@@ -144,7 +163,7 @@ class Allowlist:
         remote = self.scoped(connection.remote)
         misses = []
         for rule in self._allow:
-            if not rule.holds(_reached(remote)):
+            if not rule.holds(approvable(remote)):
                 continue
             if rule.expired:
                 misses.append((rule.name, "holds the address, but has expired"))
@@ -225,7 +244,7 @@ class Allowlist:
             return Decision("unknown", "the policy has no inbound section")
         for rule in self._inbound:
             expects = not rule.expired and rule.carries(connection.protocol, connection.local.port)
-            if expects and rule.holds(_reached(remote)):
+            if expects and rule.holds(approvable(remote)):
                 return Decision("yes", rule.name)
         return NO
 
@@ -274,20 +293,3 @@ def _may_be_its_own(connection: Connection, remote: Endpoint) -> bool:
     """
     unseen = connection.netns == 0 and connection.seen == "attempts" and connection.protocol not in {"raw", "packet"}
     return unseen and remote.scope not in PUBLIC and remote.scope not in _NOBODYS
-
-
-@lru_cache(maxsize=4096)
-def _addresses(end: Endpoint) -> tuple[Address, ...]:
-    """Parse an endpoint's address and the one inside it; every entry asks for the same endpoint again."""
-    texts = (text for text in (end.address, end.inner) if text)
-    return tuple(address for text in texts if (address := parse(text)) is not None)
-
-
-def _reached(end: Endpoint) -> tuple[Address, ...]:
-    """Return the addresses by which an entry may approve an endpoint.
-
-    Behind NAT64 that is the address inside as well. In the other wrappings anybody may write an approved one, and the
-    network would still go by the address outside.
-    """
-    inside = end.wrapped in {None, "mapped", "nat64"}
-    return _addresses(end) if inside else _addresses(end)[:1]

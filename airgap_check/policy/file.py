@@ -18,6 +18,7 @@ from airgap_check.policy import (
     WaiverFile,
     is_digest,
     is_host_name,
+    looks_like_address,
     many,
     port_range,
 )
@@ -140,14 +141,10 @@ def _check_names(document: Document, path: Path, value: OneOrMany | None, *, wil
         bare = normal(name).removeprefix("*.") if wildcard else normal(name)
         if "*" in bare:
             document.fault(where, f"{name}: one leading '*.' is the only wildcard")
-        elif _looks_like_address(bare):
+        elif looks_like_address(bare):
             document.fault(where, f"{name} is an address: write it under cidr")
         elif not is_host_name(bare):
             document.fault(where, f"not a host name: {name}")
-
-
-def _looks_like_address(text: str) -> bool:
-    return ":" in text or "/" in text or text.replace(".", "").isdigit()
 
 
 _SHORTEST = {4: 8, 6: 16}

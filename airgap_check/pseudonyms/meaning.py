@@ -35,15 +35,16 @@ _FOREIGN: Final = """
     Reference.path Reference.pointer Reference.text Check.path Check.pointer Package.version Package.path
     Image.reference Image.path Opening.network Opening.ports Opening.path Subject.kernel ReportSubject.kernel
     PolicyReference.path ReportedPolicy.path ReportedBaseline.path Tool.name Tool.version PolicyNetworkView.network
-    .network Opening.peer
+    .network Opening.peer Encounter.request Encounter.opening Encounter.ended Encounter.trigger Visit.label
+    Reached.addresses Reached.requests Reached.openings Reached.ended Occasion.trigger
 """
 _HOST: Final = """
     Endpoint.name Question.name Question.asked Request.name Resolver.search Answer.name Answer.chain Subject.hostname
-    ReportSubject.hostname ReportedBaseline.hostname
+    ReportSubject.hostname ReportedBaseline.hostname Encounter.name
 """
 _NAME: Final = """
     Process.name Process.user Connection.user Question.user Request.user Listener.user Workload.name Place.unit
-    Check.subject Package.id Opening.subject Run.sudo_user
+    Check.subject Package.id Opening.subject Run.sudo_user Reached.who
 """
 _LABEL: Final = """
     EntryUse.entry Artifact.name Probe.entry Subject.machine_id_hash ReportSubject.machine_id_hash Subject.boot_id

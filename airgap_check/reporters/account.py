@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from airgap_check.reporters import proof, unobserved, wording
+from airgap_check.reporters import proof, reach, unobserved, wording
 from airgap_check.reporters.policy_line import for_finding
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def account(report: Report, *, verbose: bool) -> Iterator[Statement]:
     yield Headline(report.verdict, wording.claim(report))
     for reason in report.reasons:
         yield Line("reason", reason, 2)
+    if report.reached is not None:
+        yield from _reached(report)
     for result in report.results:
         if result.findings:
             yield from _findings(result, verbose=verbose)
@@ -93,6 +95,27 @@ def account(report: Report, *, verbose: bool) -> Iterator[Statement]:
     if report.self_test:
         yield from _self_test(report, verbose=verbose)
     yield from _terms(report, verbose=verbose)
+
+
+def _reached(report: Report) -> Iterator[Statement]:
+    """Tell what a rehearsed command reached for, one destination after the other, and what it never did."""
+    yield Heading(reach.TITLE)
+    yield Line("in short", reach.summary(report), 2, "dim")
+    for one in reach.destinations(report):
+        yield Line("destination", f"{one.target}  {one.times}, {one.verdict}", 2, "plain")
+        yield Labelled("who", one.who, 4)
+        yield Labelled("on", one.during, 4)
+        yield Labelled("said", one.said, 4)
+        yield Labelled("predicted by", one.predicted, 4)
+    if more := reach.rest(report):
+        yield Line("not shown", f"... {more}", 2)
+    if not report.predicted_unseen:
+        return
+    yield Heading(reach.UNSEEN)
+    for target, predicted in reach.unseen(report):
+        yield Line("never reached for", f"{target}  predicted by {predicted}", 2)
+    if more := reach.rest_unseen(report):
+        yield Line("not shown", f"... {more}", 2)
 
 
 def _findings(result: RuleResult, *, verbose: bool) -> Iterator[Statement]:

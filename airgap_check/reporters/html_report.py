@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airgap_check.finding import SEVERITIES
 from airgap_check.redact import printable
-from airgap_check.reporters import egress, proof, sign_off, unobserved, wording
+from airgap_check.reporters import egress, proof, reach, sign_off, unobserved, wording
 from airgap_check.reporters.html import dossier, egress_map, timeline
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def render(report: Report) -> str:
         timeline=timeline.draw(report, flows),
         time_width=timeline.WIDTH,
         time_begin=timeline.BEGIN,
+        reach=reach,
+        destinations=reach.destinations(report),
         dossiers=dossier.dossiers(report),
         others=[result for result in others if result.outcome != "not_applicable"],
         moot=dossier.by_reason(result for result in others if result.outcome == "not_applicable"),

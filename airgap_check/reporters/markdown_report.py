@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from airgap_check.redact import printable
-from airgap_check.reporters import egress, proof, sign_off, unobserved, wording
+from airgap_check.reporters import egress, proof, reach, sign_off, unobserved, wording
 from airgap_check.reporters.html.dossier import dossiers, without_findings
 from airgap_check.reporters.policy_line import for_finding
 
@@ -83,6 +83,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from (f"- {prose(reason)}" for reason in report.reasons)
     yield from (f"- relaxed by {prose(text)}" for text in report.relaxed_by)
     yield from _coverage(report)
+    yield from _reached(report)
     yield from _egress(report)
     found = dossiers(report)
     if found:
@@ -122,6 +123,25 @@ def _egress(report: Report) -> Iterator[str]:
         yield f"| {cell(flow.who)} | {cell(flow.where)} | {allowed} | {by} | {flow.connections:,} |"
     if len(flows) > _MOST_FLOWS:
         yield from ("", f"And {egress.rest(flows[_MOST_FLOWS:])}.")
+
+
+def _reached(report: Report) -> Iterator[str]:
+    if report.reached is None:
+        return
+    yield from ("", f"## {reach.TITLE}", "", prose(reach.summary(report)))
+    if report.reached:
+        yield from ("", "| Destination | Times | Policy | Who | On | Said | Predicted by |")
+        yield "| --- | ---: | --- | --- | --- | --- | --- |"
+    for one in reach.destinations(report):
+        told = (one.verdict, one.who, one.during, one.said, one.predicted)
+        yield f"| {cell(one.target)} | {prose(one.times)} | {' | '.join(map(cell, told))} |"
+    if more := reach.rest(report):
+        yield from ("", f"{more[:1].upper()}{more[1:]}.")
+    if report.predicted_unseen:
+        yield from ("", f"### {reach.UNSEEN}", "")
+        yield from (f"- {code(target)}, predicted by {code(predicted)}" for target, predicted in reach.unseen(report))
+        if more := reach.rest_unseen(report):
+            yield f"- {more}"
 
 
 def _rule(one: Dossier) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airgap_check.address import parse, scope_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -28,9 +30,18 @@ def for_finding(record: Mapping[str, Any]) -> str | None:
         return None
     if record.get("kind") == "probe":
         return None  # an entry approves it already, or it is a canary
-    if remote.get("address") and remote.get("scope") not in {"unspecified", "unknown"}:
+    if remote.get("address") and remote.get("scope") not in {"unspecified", "unknown"} and not _is_made_up(remote):
         return policy_line(record, remote["address"], remote.get("port"))
     if remote.get("name"):
         ports = f", ports: [{remote['port']}]" if remote.get("port") else ""
-        return f"- {{name: ..., role: ..., host: {remote['name']}{ports}}}"
+        is_datagram = record.get("kind") in {"connection", "encounter"} and record.get("protocol") == "udp"
+        protocol = ", protocol: udp" if is_datagram else ""
+        return f"- {{name: ..., role: ..., host: {remote['name']}{ports}{protocol}}}"
     return None
+
+
+def _is_made_up(remote: Mapping[str, Any]) -> bool:
+    """Tell whether a rehearsal gave a name this address: outside of it the name has another."""
+    address = parse(remote["address"])
+    made_up = address is not None and scope_of(address) == "benchmarking" and remote["scope"] != "benchmarking"
+    return made_up and bool(remote.get("name"))

@@ -34,7 +34,12 @@ _SOURCES = {
     "capture": "captured: only what these files hold was judged",
     "bundle": "bundle: files as they lie there, not what runs",
 }
-_KINDS = {"capture": "Report on captured traffic, written on", "bundle": "Report on a release bundle, written on"}
+_REHEARSED = "rehearsed for {}: what this command reached for in a sealed world, not what a host does"
+_KINDS = {
+    "capture": "Report on captured traffic, written on",
+    "bundle": "Report on a release bundle, written on",
+    "rehearsal": "Report on a rehearsal, run on",
+}
 
 
 def claim(report: Report) -> str:
@@ -42,6 +47,8 @@ def claim(report: Report) -> str:
     for limitation in report.limitations:
         if limitation.id in _SOURCES:
             return _SOURCES[limitation.id]
+    if report.reached is not None and report.claim != "replayed":
+        return _REHEARSED.format(span(report.window.start, report.window.end))
     if report.claim != "observed":
         return _CLAIMS[report.claim]
     return f"observed for {span(report.window.start, report.window.end)}"
@@ -89,7 +96,8 @@ def origin(report: Report) -> str:
     if report.policy.path:
         return report.policy.path
     bundled = any(limitation.id == "bundle" for limitation in report.limitations)
-    return "none was given" if bundled else "derived from this host, approved by nobody"
+    whence = "this host" if report.reached is None else "what the command was given"
+    return "none was given" if bundled else f"derived from {whence}, approved by nobody"
 
 
 def approval(report: Report) -> str | None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airgap_check.evidence import Coverage
+    from airgap_check.evidence.inspection import Source
 
 
 class Basis(NamedTuple):
@@ -22,6 +23,7 @@ class Basis(NamedTuple):
     reason: str = ""
 
 
+_CONFIGURED = ("environment", "artifact", "state", "database")  # what leads somewhere before it is seen to
 # Beside the collector that KINDS names, these state the kind as well ...
 _ALSO: dict[str, tuple[str, ...]] = {
     "connection": ("attempts", "sockdiag", "traffic"),
@@ -31,6 +33,7 @@ _ALSO: dict[str, tuple[str, ...]] = {
     "answer": ("traffic",),
     "setting": ("deployment",),
     "endpoint": ("deployment",),
+    "contradiction": _CONFIGURED,
 }
 # ... and of those, what took part in the run must have seen everything before a rule passes.
 _STRICT: dict[str, frozenset[str]] = {
@@ -39,6 +42,7 @@ _STRICT: dict[str, frozenset[str]] = {
     "encrypted-dns": frozenset({"attempts", "traffic"}),
     "setting": frozenset({"deployment"}),
     "endpoint": frozenset({"deployment"}),
+    "contradiction": frozenset(_CONFIGURED),
 }
 # Collectors that not every run has.
 _OPTIONAL = {
@@ -52,6 +56,17 @@ _OPTIONAL = {
     "state": "what the runtimes keep was not examined",
     "upgrade": "nothing was compared with what ran before",
     "continuity": "earlier runs are not remembered; use --state DIR",
+    "world": "nothing was rehearsed; that is what airgap-check rehearse does",
+    "drive": "nothing was driven; that is what airgap-check rehearse --drive does",
+}
+# Kinds of view that mean nothing of a command in a sealed world, by what they are about.
+_NOT_REHEARSED = {
+    "deployment": "a rehearsal runs the command that it was given, whatever that is",
+    "upgrade-check": "a rehearsal is no host that was upgraded",
+    "interruption": "a rehearsal is one run by itself",
+    "probe": "a rehearsal probes nothing: the world that it meets is made up",
+    "probe-check": "a rehearsal probes nothing: the world that it meets is made up",
+    "probe-endpoint": "a rehearsal probes nothing: the world that it meets is made up",
 }
 _CAPTURED = frozenset({"connection", "question", "request", "mention", "encrypted-dns", "resolved", "answer"})
 _BUNDLED = frozenset({"bundle-check", "bundle-endpoint"})
@@ -65,7 +80,7 @@ _NOT_CAPTURED = {
 }
 
 
-def basis(kind: str, coverage: Sequence[Coverage], source: Literal["host", "capture", "bundle"]) -> Basis:
+def basis(kind: str, coverage: Sequence[Coverage], source: Source) -> Basis:
     """Say what the views of a kind rest on in this run."""
     base = KINDS[kind][1]
     also = _ALSO.get(kind, ())
@@ -75,8 +90,11 @@ def basis(kind: str, coverage: Sequence[Coverage], source: Literal["host", "capt
         if kind not in _CAPTURED:
             return Basis("not applicable", f"a capture does not show {_NOT_CAPTURED.get(base, 'what is installed')}")
         base, also = "capture", ()
+    if source == "rehearsal" and kind in _NOT_REHEARSED:
+        return Basis("not applicable", _NOT_REHEARSED[kind])
     took_part = {item.collector: item for item in coverage}
-    if base not in took_part and base in _OPTIONAL:
+    owed = source == "rehearsal" and base == "world"
+    if base not in took_part and base in _OPTIONAL and not owed:
         return Basis("not applicable", _OPTIONAL[base])
     required = (base, *(name for name in also if name in took_part and name in _STRICT.get(kind, ())))
     reason = next((doubt for name in required if (doubt := _doubt(name, took_part.get(name)))), "")

@@ -8,15 +8,28 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from airgap_check.address import PUBLIC
-from airgap_check.evidence import Answer, Interruption, Listener, PolicyTrust, Posture, Resolver, Runtime, Setting
+from airgap_check.evidence import (
+    Answer,
+    Interruption,
+    Listener,
+    PolicyTrust,
+    Posture,
+    Resolver,
+    Runtime,
+    Setting,
+)
 from airgap_check.evidence.fact import Endpoint
+from airgap_check.evidence.rehearsed import Visit
 from airgap_check.policy.allowlist import NEVER_EGRESS, Allowlist
 from airgap_check.survey import usage
 from airgap_check.survey.assets import Assets
 from airgap_check.survey.attribution import attributed
+from airgap_check.survey.contradiction import Contradictions
 from airgap_check.survey.egress import Egress
 from airgap_check.survey.hearsay import Hearsay
 from airgap_check.survey.place import target_of, where_of
+from airgap_check.survey.prediction import Predictions
+from airgap_check.survey.reached import Reach
 from airgap_check.view import (
     DeploymentView,
     EndpointView,
@@ -26,13 +39,14 @@ from airgap_check.view import (
     ResolverView,
     SettingView,
     View,
+    VisitView,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airgap_check.evidence.inspection import Inspection
-    from airgap_check.finding import RuleResult
+    from airgap_check.finding import Reached, RuleResult, Unseen
     from airgap_check.policy import Policy
 
 
@@ -45,15 +59,33 @@ class Survey:
         self._terms = policy.terms
         self.source = inspection.source
         resolvers = list(inspection.records(Resolver))
-        self.allowlist = Allowlist(policy, inspection.records(Answer), inspection.started.date(), resolvers)
+        rehearsed = inspection.source == "rehearsal"
+        self.allowlist = Allowlist(
+            policy, inspection.records(Answer), inspection.started.date(), resolvers, rehearsed=rehearsed
+        )
         self._egress = Egress(inspection, policy, self.allowlist)
         self._hearsay = Hearsay(inspection, policy, self.allowlist)
         self._uses = self._egress.uses
         self._assets = Assets(inspection, policy, self.allowlist, self._located, self._hearsay.is_public)
+        predictions = Predictions(inspection) if rehearsed else None
+        self._reach = predictions and Reach(inspection, policy, self.allowlist, self._hearsay, predictions)
+        self._contradictions = (
+            Contradictions(inspection, policy.terms, self._reach, predictions) if self._reach and predictions else None
+        )
         self.answers = self._hearsay.answers
         self.connections = self._egress.judged
         self.owner_unknown = self._egress.owner_unknown
         self._views: dict[str, Sequence[View]] = {"connection": self._egress.outbound, "peer": self._egress.peers}
+
+    @property
+    def reached(self) -> tuple[Reached, ...] | None:
+        """Return the destinations that a rehearsed command reached for; None where nothing was rehearsed."""
+        return self._reach.destinations() if self._reach else None
+
+    @property
+    def predicted_unseen(self) -> tuple[Unseen, ...] | None:
+        """Return what was predicted and never seen; None where that cannot be told."""
+        return self._contradictions.unseen() if self._contradictions else None
 
     def views(self, kind: str) -> Sequence[View]:
         """Return the views of one kind, in the order of the evidence."""
@@ -84,6 +116,9 @@ class Survey:
                 "policy-network": lambda: usage.networks(self._policy),
                 "policy-file": self._file,
                 "policy-requirement": lambda: usage.requirements(self._policy),
+                "encounter": lambda: self._reach.views() if self._reach else iter(()),
+                "contradiction": lambda: self._contradictions.views() if self._contradictions else iter(()),
+                "visit": self._visits,
                 "interruption": self._interruptions,
             }
             self._views[kind] = list(makers[kind]())
@@ -92,11 +127,17 @@ class Survey:
     def judge_waivers(self, results: Mapping[str, RuleResult]) -> None:
         """Make the views of waivers, which can be told only when the rules that they are for have been judged."""
         today = self._inspection.started.date()
-        self._views["policy-waiver"] = list(usage.waivers(self._policy, results, today))
+        self._views["policy-waiver"] = list(
+            usage.waivers(self._policy, results, today, rehearsed=self._reach is not None)
+        )
 
     def _interruptions(self) -> Iterator[View]:
         for interruption in self._inspection.records(Interruption):
             yield InterruptionView(policy=self._terms, record=interruption)
+
+    def _visits(self) -> Iterator[View]:
+        for visit in self._inspection.records(Visit):
+            yield VisitView(policy=self._terms, record=visit)
 
     def _listeners(self) -> Iterator[View]:
         for listener in self._inspection.records(Listener):

@@ -12,6 +12,7 @@ from airgap_check.evidence import Connection, EntryUse, Listener, Runtime
 from airgap_check.finding import JudgedConnection
 from airgap_check.policy.allowlist import Decision
 from airgap_check.policy.selector import selects
+from airgap_check.survey.place import shown
 from airgap_check.survey.union import united
 from airgap_check.view import ConnectionView, PeerView
 
@@ -28,6 +29,7 @@ class Egress:
     def __init__(self, inspection: Inspection, policy: Policy, allowlist: Allowlist) -> None:
         """Judge every connection."""
         self._policy, self._allowlist = policy, allowlist
+        self._rehearsed = inspection.source == "rehearsal"  # of which everything is the subject
         self._trusts_callers = policy.file.inbound is not None or not inspection.observed
         self._knows_listeners = inspection.of("listeners").status == "complete"
         self._served = {(one.netns, one.protocol, one.local.port) for one in inspection.records(Listener)}
@@ -58,6 +60,7 @@ class Egress:
                 policy=terms,
                 record=connection,
                 remote=remote,
+                target=shown(remote),
                 allowed=decision.allowed,
                 role=self._roles.get(decision.by),
                 of_product=self._of_product(connection),
@@ -100,7 +103,7 @@ class Egress:
     def _is_subject(self, connection: Connection) -> bool:
         """Tell whether a connection is judged in full; one whose owner cannot be told is."""
         scope = self._policy.file.scope
-        if scope.others == "judge" or scope.subject is None:
+        if scope.others == "judge" or scope.subject is None or self._rehearsed:
             return True
         if connection.ownerless and connection.workload is None:
             return True

@@ -45,7 +45,7 @@ class Hearsay:
             yield QuestionView(
                 policy=self._policy.terms,
                 record=question,
-                name=self._base(question.name),
+                name=self.base(question.name),
                 asked=normal(question.name) or ".",
                 public="yes" if self.is_public(question.name) else "no",
                 allowed="yes" if self._is_listed(question.name) else "no",
@@ -69,7 +69,7 @@ class Hearsay:
             yield MentionView(
                 policy=self._policy.terms,
                 record=question,
-                name=self._base(question.name),
+                name=self.base(question.name),
                 means=question.protocol,
                 remote=self._allowlist.scoped(question.server),
             )
@@ -123,7 +123,7 @@ class Hearsay:
                 remote = self._allowlist.scoped(end)
                 yield ResolvedView(policy=self._policy.terms, record=answer, remote=remote, public=approved)
 
-    def _base(self, name: str) -> str:
+    def base(self, name: str) -> str:
         """Take the suffix of a search list off a name."""
         name = normal(name)
         suffix = next((suffix for suffix in self._search if name.endswith("." + suffix)), None)

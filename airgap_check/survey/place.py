@@ -31,3 +31,8 @@ def target_of(end: Endpoint) -> str:
     host = end.name or end.address or "?"
     host = f"[{host}]" if ":" in host else host
     return f"{host}:{end.port}" if end.port else host
+
+
+def shown(end: Endpoint) -> str | None:
+    """Write a host whose name is known beside its address, without a port: ``db.bank.example (198.18.3.4)``."""
+    return f"{end.name} ({end.address})" if end.name and end.address else end.address or end.name

@@ -55,6 +55,8 @@ def _unused(entry: Entry, inspection: Inspection) -> Literal["no", "unknown", "u
     Datagrams from sockets without a peer are for nobody to see but for who observes every attempt, and the kernel may
     have let approved ones pass without having room to count them.
     """
+    if inspection.source == "rehearsal":
+        return "unseen"  # what was not rehearsed may need it
     sockets = inspection.of("sockets")
     if sockets.status != "complete":
         return "unknown"
@@ -87,8 +89,10 @@ def requirements(policy: Policy) -> Iterator[PolicyRequirementView]:
         yield PolicyRequirementView(policy=policy.terms, collector=collector, required=required)
 
 
-def waivers(policy: Policy, results: Mapping[str, RuleResult], today: date) -> Iterator[PolicyWaiverView]:
-    """Yield each waiver of the policy, with whether it waived anything that its rule found."""
+def waivers(
+    policy: Policy, results: Mapping[str, RuleResult], today: date, *, rehearsed: bool = False
+) -> Iterator[PolicyWaiverView]:
+    """Yield each waiver of the policy, with whether it waived anything; what it is for may be on the host alone."""
     for index, waiver in enumerate(policy.waivers):
         result = results.get(waiver.file.rule)
         used = result is not None and any(finding.waived_by == waiver.text for finding in result.findings)
@@ -99,7 +103,7 @@ def waivers(policy: Policy, results: Mapping[str, RuleResult], today: date) -> I
             reason=waiver.file.reason,
             owner=waiver.file.owner,
             days=(waiver.file.expires - today).days,
-            matched="yes" if used else "no" if decided else "unknown",
+            matched="yes" if used else "unseen" if rehearsed else "no" if decided else "unknown",
             line=policy.lines.get(("waivers", index)),
         )
 

@@ -25,6 +25,7 @@ from airgap_check.view.policy import (
     PolicyRequirementView,
     PolicyWaiverView,
 )
+from airgap_check.view.rehearsed import ContradictionView, EncounterView, VisitView
 from airgap_check.view.setting import DeploymentView, EndpointView, SettingView
 from airgap_check.view.traffic import ConnectionView, CounterView, EncryptedDnsView, ListenerView, PeerView, RequestView
 
@@ -34,8 +35,10 @@ __all__ = [
     "ArtifactView",
     "CheckView",
     "ConnectionView",
+    "ContradictionView",
     "CounterView",
     "DeploymentView",
+    "EncounterView",
     "EncryptedDnsView",
     "EndpointView",
     "ImageView",
@@ -60,6 +63,7 @@ __all__ = [
     "RuntimeView",
     "SettingView",
     "View",
+    "VisitView",
     "YesNo",
 ]
 
@@ -98,6 +102,9 @@ KINDS: dict[str, tuple[type[View], str]] = {
     "probe-check": (CheckView, "probes"),
     "probe-endpoint": (ReferenceView, "probes"),
     "interruption": (InterruptionView, "continuity"),
+    "encounter": (EncounterView, "world"),
+    "contradiction": (ContradictionView, "world"),
+    "visit": (VisitView, "drive"),
     "policy-entry": (PolicyEntryView, "policy"),
     "policy-network": (PolicyNetworkView, "policy"),
     "policy-file": (PolicyFileView, "policy"),

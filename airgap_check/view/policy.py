@@ -56,7 +56,10 @@ class PolicyRequirementView(View, frozen=True, kw_only=True):
 
 
 class PolicyWaiverView(View, frozen=True, kw_only=True):
-    """A waiver. ``matched`` says whether its rule found what it is for, ``days`` for how many more days it holds."""
+    """A waiver. ``matched`` says whether its rule found what it is for, ``days`` for how many more days it holds.
+
+    *unseen* is what a rehearsal says of one that matched nothing: what it is for may be on the host alone.
+    """
 
     identity = ("rule", "reason", "owner")
 
@@ -64,5 +67,5 @@ class PolicyWaiverView(View, frozen=True, kw_only=True):
     reason: str
     owner: str
     days: int
-    matched: Literal["yes", "no", "unknown"]
+    matched: Literal["yes", "no", "unknown", "unseen"]
     line: int | None = None

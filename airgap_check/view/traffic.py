@@ -12,14 +12,16 @@ from airgap_check.view.base import WHO, View, YesNo
 class ConnectionView(View, frozen=True, kw_only=True):
     """An outbound or undecidable connection; ``remote`` has the scope that the policy's own networks give it.
 
-    ``role`` is that of the entry which approves it, unless the entry says for whom it is; ``of_product`` tells whether
-    it is a runtime's, or of whatever shares its workload.
+    ``target`` is the host as people write it: with its name, where that is certain. ``role`` is that of the entry which
+    approves it, unless the entry says for whom it is; ``of_product`` tells whether it is a runtime's, or of whatever
+    shares its workload.
     """
 
     identity = ("record.protocol", "remote.address", "remote.port", *WHO)
 
     record: Connection
     remote: Endpoint
+    target: str | None = None
     allowed: Allowed
     role: str | None = None
     of_product: Literal["yes", "no", "unknown"] = "unknown"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from msgspec.structs import replace
@@ -13,34 +15,38 @@ from airgap_check.evidence import Evidence
 from airgap_check.kernel import netns
 from airgap_check.observers import selftest
 from airgap_check.observers.attempts import Attempts
+from airgap_check.observers.calls import Calls
 from airgap_check.observers.counters import Counters
 from airgap_check.observers.identity import Identity
-from airgap_check.observers.observer import Observer, UnobservableError
+from airgap_check.observers.observer import Epoch, Observer, UnobservableError
 from airgap_check.observers.sockdiag import SockdiagEvents
 from airgap_check.observers.traffic import Traffic
 from airgap_check.observers.witness import Watchers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
     from types import TracebackType
 
     from airgap_check.evidence import AnyRecord
     from airgap_check.evidence.inspection import Trial
     from airgap_check.kernel.netns import Namespace
     from airgap_check.kernel.sieve import Sieve
-    from airgap_check.observers.observer import Epoch
     from airgap_check.plan import Observing
 
 _IDLE_MS = 1000  # between two looks when nothing woke us
 _BREATH = 0.05  # seconds in which events may gather, so that a busy host does not wake us for each of them
+Maker = Callable[[Epoch, Identity], Calls]
 _O = TypeVar("_O", bound=Observer)
 
 
 class Observation:
-    """The observers that could be opened here; each one that could not is evidence too, with the reason."""
+    """The observers that could be opened here; each one that could not is evidence too, with the reason.
 
-    def __init__(self, wanted: Observing, sieve: Sieve, epoch: Epoch) -> None:
-        """Open what is wanted; whatever happens from now on counts."""
+    ``attempts`` is the observer of attempts, None where there is none.
+    """
+
+    def __init__(self, wanted: Observing, sieve: Sieve, epoch: Epoch, attempts: Maker | None = None) -> None:
+        """Open what is wanted; whatever happens from now on counts. ``attempts`` makes one that starts who it sees."""
         self.trials: tuple[Trial, ...] = ()
         self._wanted = wanted
         self._observers: list[Observer] = []
@@ -51,7 +57,7 @@ class Observation:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="observers", daemon=True)
         self._epoch, self._identity = epoch, Identity(epoch)
-        self._attempts = self._open("attempts", lambda: Attempts(wanted.cgroup, sieve, epoch, self._identity))
+        self.attempts = self._open("attempts", lambda: self._try(attempts, sieve))
         namespaces, _ = netns.discover()
         self._own = netns.own_inode()
         own = [namespace for namespace in namespaces if namespace.inode == self._own]
@@ -80,6 +86,11 @@ class Observation:
         self._observers.append(observer)
         return observer
 
+    def _try(self, make: Maker | None, sieve: Sieve) -> Attempts | Calls:
+        if make is not None:
+            return make(self._epoch, self._identity)
+        return Attempts(self._wanted.cgroup, sieve, self._epoch, self._identity)
+
     def _count(self, *namespaces: Namespace) -> Counters:
         return Counters(namespaces, self._epoch)
 
@@ -94,13 +105,17 @@ class Observation:
         """Show that the observers see, unless that is not wanted, then let a thread drain them."""
         if self._wanted.prove:
             watchers = Watchers(
-                attempts=self._attempts,
+                attempts=self.attempts,
                 traffic=self._traffic,
                 counters=self._count if self._counters else None,
                 sockdiag=self._hear if self._sockdiag else None,
             )
-            self.trials = selftest.run(self._attempts.directory if self._attempts else None, watchers)
+            directory = self.attempts.directory if self.attempts else None
+            self.trials = selftest.run(directory, watchers, selftest.SECONDS, self._launch())
         self._thread.start()
+
+    def _launch(self) -> selftest.Launch:
+        return self.attempts.launch_aside if isinstance(self.attempts, Calls) else subprocess.Popen
 
     def look_into(self, inodes: Collection[int]) -> None:
         """Watch the packets of these network namespaces too: those that the runtimes live in."""

@@ -65,7 +65,8 @@ Message = Named | Met | Trouble
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """How the world is to be: *accept*, *nxdomain*, *drop* or *reject*.
 
-    ``through`` maps *name* or *name:port* to *host:port* of a real service on this machine. ``trusted`` is False where the client shall not trust the world's certificates.
+    ``through`` maps *name* or *name:port* to *host:port* of a real service on this machine. ``trusted`` is False where
+    the client shall not trust the world's certificates.
     """
 
     world: Literal["accept", "nxdomain", "drop", "reject"] = "accept"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import yaml
@@ -19,7 +19,7 @@ from airgap_check import address, recording, rulebook, yamlfile
 from airgap_check.engine import Terms, judge
 from airgap_check.evidence import AnyRecord, Evidence, PolicyTrust, Status
 from airgap_check.evidence.fact import Endpoint, endpoint
-from airgap_check.evidence.inspection import Clock, Inspection, PolicyReference, Run, Subject, Tool
+from airgap_check.evidence.inspection import Clock, Inspection, PolicyReference, Run, Source, Subject, Tool
 from airgap_check.policy import file as policyfile
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "opening": {"subject": "Deployment objectos", "path": "/srv/deploy/network-policy.yaml"},
     "probe": {"purpose": "needed", "protocol": "postgresql", "process": "node"},
     "interruption": {},
+    "encounter": {"protocol": "tcp", "process": "node"},
+    "visit": {},
     "policy-file": {"path": "/etc/airgap-check/policy.yaml"},
 }  # fmt: skip
 
@@ -82,7 +84,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     coverage: dict[str, Status] = {}
     because: dict[str, Any] = {}
     message: str | None = None
-    source: Literal["host", "capture", "bundle"] = "host"
+    source: Source = "host"
 
 
 @cache
@@ -111,7 +113,7 @@ def policy_of(fragment: dict[str, Any]) -> Policy:
 
 def inspection_of(case: Case) -> Inspection:
     """Build what a run would have seen."""
-    standing = COLLECTORS if case.source == "host" else (case.source, "policy")
+    standing = COLLECTORS if case.source in {"host", "rehearsal"} else (case.source, "policy")
     seen: dict[str, list[AnyRecord]] = {collector: [] for collector in (*standing, *case.coverage)}
     for raw in case.records:
         record = record_of(raw)

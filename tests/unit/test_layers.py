@@ -163,9 +163,10 @@ def test_the_complete_list_of_who_opens_sockets() -> None:
     # or listen. probes.tls speaks over what it is given, and collectors.postgresql_session lets libpq dial an approved
     # database. alerts.line dials what alerts.approval says the policy approves; alerts.webhook and alerts.mail speak
     # HTTP and SMTP over it and dial nothing. service sends datagrams to the service manager's own local socket, alone.
+    # kernel.foreign_socket asks what others opened; observers.oversight and its script overseen share a pair.
     assert openers == {
         "alerts.line", "alerts.webhook",
-        "kernel.netlink", "kernel.netns_cookie", "kernel.packet", "names.query", "observers.canary", "probes.dial",
+        "kernel.foreign_socket", "kernel.netlink", "kernel.netns_cookie", "kernel.packet", "names.query", "observers.canary", "observers.overseen", "observers.oversight", "probes.dial",
         "probes.tls", "service",
     }  # fmt: skip
 

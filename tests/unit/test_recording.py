@@ -13,7 +13,8 @@ from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.evidence import Answer, Counter, EntryUse, Evidence, Listener, Question, Request, Resolver, Setting
 from airgap_check.evidence.fact import Place, Process
 from airgap_check.evidence.inspection import Trial
-from tests.building import connection, inspection, remote
+from airgap_check.evidence.rehearsed import Visit
+from tests.building import connection, encounter, inspection, rehearsal, remote
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,3 +119,15 @@ def test_what_was_observed_is_read_back_whole() -> None:
         seen, claim="replayed", evidence=tuple(evidence for evidence in seen.evidence if evidence.kind != "policy")
     )
     assert again.observed
+
+
+def test_a_rehearsal_is_read_as_it_was_written(tmp_path: Path) -> None:
+    visit = Visit(label="GET /api/v1/health", outcome="done", detail="200")
+    seen = rehearsal(encounter("cloud.objectos.ai", trigger="GET /x", request="GET /y"), visit)
+    file = tmp_path / "evidence.jsonl"
+    file.write_bytes(b"".join(recording.write(seen)))
+    again = recording.read(str(file))
+    assert (again.source, again.claim) == ("rehearsal", "replayed")
+    assert {one.kind: one.records for one in again.evidence if one.kind in {"world", "drive", "attempts"}} == {
+        one.kind: one.records for one in seen.evidence if one.kind in {"world", "drive", "attempts"}
+    }

@@ -23,6 +23,8 @@ EXTRA = {
     "bundle",
     "probes",
     "continuity",
+    "world",
+    "drive",
 }  # collectors not every run has
 OPTIONAL = [kind for kind, (_, collector) in KINDS.items() if collector in EXTRA]
 CAPTURED = {"connection", "question", "request", "mention", "encrypted-dns", "resolved", "answer"}

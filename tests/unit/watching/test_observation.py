@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airgap_check.evidence import AnyRecord
+    from airgap_check.observers.calls import Calls
 
 EPOCH = Epoch(STARTED, 0, 0)
 KINDS = {"Attempts": "attempts", "Traffic": "traffic", "Counters": "counters", "SockdiagEvents": "sockdiag"}
@@ -112,6 +113,38 @@ def test_an_observer_that_cannot_run_here_is_evidence_with_the_reason(
         seen = {evidence.kind: evidence for evidence in watching.finish()}
     assert (seen["attempts"].status, seen["attempts"].reason) == ("unavailable", "CAP_BPF is missing")
     assert "attempts" not in fakes
+
+
+def test_attempts_may_be_observed_by_another_that_starts_the_self_test_too(
+    monkeypatch: pytest.MonkeyPatch, fakes: dict[str, Fake]
+) -> None:
+    class Starter(Fake):
+        def launch_aside(self, *_: Any) -> None:
+            raise AssertionError
+
+    monkeypatch.setattr(observation, "Calls", Starter)
+    tried: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(selftest, "run", lambda *given: tried.append(given) or ())
+    fakes["attempts"] = starter = Starter("attempts")
+    make = cast("observation.Maker", lambda *_: starter)
+    with observation.Observation(Observing(), NOTHING, EPOCH, make) as watching:
+        watching.begin()
+        assert watching.attempts is cast("Any", starter)
+    ((directory, watchers, seconds, launch),) = tried
+    assert (directory, watchers.attempts, seconds) == ("/cgroup", starter, selftest.SECONDS)
+    assert launch == starter.launch_aside
+
+
+def test_another_that_cannot_run_here_is_evidence_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Calls:
+        raise UnobservableError("attempts: Linux 4.18 is older than 5.5")
+
+    monkeypatch.setattr(selftest, "run", lambda *_: ())
+    with observation.Observation(Observing(), NOTHING, EPOCH, refuse) as watching:
+        watching.begin()
+        assert watching.attempts is None
+        seen = {evidence.kind: evidence for evidence in watching.finish()}
+    assert (seen["attempts"].status, seen["attempts"].reason) == ("unavailable", "Linux 4.18 is older than 5.5")
 
 
 def test_an_observer_that_missed_one_of_our_own_attempts_saw_only_in_part(monkeypatch: pytest.MonkeyPatch) -> None:

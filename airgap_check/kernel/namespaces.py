@@ -1,0 +1,113 @@
+"""Makes namespaces for processes of our own, and says exactly what is missing where the kernel makes none.
+
+Source: namespaces(7), user_namespaces(7), capabilities(7), mount(2), prctl(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+from typing import TYPE_CHECKING
+
+from airgap_check.kernel.syscalls import libc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOUNT, IPC, USER, PID, NETWORK = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000  # CLONE_NEW...
+READ_ONLY, NO_SETUID, NO_DEVICES, NO_EXECUTION = 1, 2, 4, 8  # MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC
+_BIND, _RECURSIVE, _PRIVATE = 4096, 16384, 1 << 18
+_PDEATHSIG, _CAP_AMBIENT, _AMBIENT_RAISE = 1, 47, 2  # prctl(2)
+_CAPABILITY_VERSION = 0x20080522
+SYS_ADMIN = 21  # CAP_SYS_ADMIN
+
+# A file that says no, what it says then, and what that means.
+_SWITCHES = (
+    ("/proc/sys/user/max_user_namespaces", "0", "user namespaces are switched off (sysctl user.max_user_namespaces=0)"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0",
+     "only root may make user namespaces (sysctl kernel.unprivileged_userns_clone=0)"),
+    ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+     "AppArmor lets only named programs use user namespaces (sysctl kernel.apparmor_restrict_unprivileged_userns=1)"),
+)  # fmt: skip
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones; of a new pid namespace our next child is the first process. Raises OSError."""
+    _check(libc().unshare(flags))
+
+
+def may_administer() -> bool:
+    """Tell whether we have CAP_SYS_ADMIN, without which every namespace needs a user namespace around it."""
+    with open("/proc/self/status", "rb") as file:
+        fields = dict(line.split(b":\t", 1) for line in file if b":\t" in line)
+    return bool(int(fields[b"CapEff"], 16) >> SYS_ADMIN & 1)
+
+
+def become_own_user() -> None:
+    """Enter a new user namespace in which we are who we are, with every capability there. Raises OSError."""
+    uid, gid = os.geteuid(), os.getegid()
+    unshare(USER)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+
+
+def why_not() -> str:
+    """Say what on this machine forbids user namespaces to ordinary users; empty where nothing that we know does."""
+    return next((text for name, value, text in _SWITCHES if _line(name) == value), "")
+
+
+def _line(name: str) -> str | None:
+    try:
+        with open(name, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def hand_on_capabilities() -> None:
+    """Let programs that we execute keep our capabilities, as they do of themselves for uid 0 alone. Raises OSError."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    sets = ctypes.create_string_buffer(24)
+    _check(libc().capget(header, sets))
+    effective, permitted, _, effective_high, permitted_high, _ = struct.unpack("=6I", sets.raw)
+    own = struct.pack("=6I", effective, permitted, permitted, effective_high, permitted_high, permitted_high)
+    _check(libc().capset(header, own))
+    held = permitted | permitted_high << 32
+    for number in (number for number in range(64) if held >> number & 1):
+        _check(libc().prctl(_CAP_AMBIENT, _AMBIENT_RAISE, number, 0, 0))
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the thread that forked us ends; at once where it has ended already."""
+    _check(libc().prctl(_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0))
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def keep_mounts_to_ourselves() -> None:
+    """Let nothing that is mounted from now on be seen outside of this mount namespace. Raises OSError."""
+    _mount("none", "/", None, _RECURSIVE | _PRIVATE)
+
+
+def mount(kind: str, target: str, flags: int = 0, options: Iterable[str] = ()) -> None:
+    """Mount a file system of a kind that needs no device. Raises OSError."""
+    _mount(kind, target, kind, flags | NO_SETUID | NO_DEVICES, ",".join(options))
+
+
+def bind(source: str, target: str) -> None:
+    """Let a file or folder be seen at another place, too. Raises OSError."""
+    _mount(source, target, None, _BIND)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    names = (os.fsencode(text) if text is not None else None for text in (source, target, kind))
+    _check(libc().mount(*names, ctypes.c_ulong(flags), options.encode() or None))

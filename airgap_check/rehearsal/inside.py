@@ -1,0 +1,224 @@
+"""The rehearsal itself, in the sealed world: observers first, then the command, then whoever exercises it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from airgap_check import snapshot
+from airgap_check.drivers.diary import Diary
+from airgap_check.errors import AirgapError
+from airgap_check.evidence import Answer, Evidence, Resolver, Runtime
+from airgap_check.evidence.fact import Workload
+from airgap_check.kernel import namespaces, netns, procfs
+from airgap_check.kernel.sieve import NOTHING
+from airgap_check.observers.calls import Calls
+from airgap_check.observers.observer import Epoch
+from airgap_check.plan import Observing
+from airgap_check.policy import many
+from airgap_check.policy.allowlist import Allowlist
+from airgap_check.rehearsal import account, line
+from airgap_check.rehearsal.christening import Register
+from airgap_check.rehearsal.exercise import Exercise
+from airgap_check.rehearsal.meetings import Meetings
+from airgap_check.watching.observation import Observation
+from airgap_check.world.ground import RESOLVER
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from airgap_check.evidence.inspection import Inspection
+    from airgap_check.plan import Plan
+    from airgap_check.policy import Policy
+    from airgap_check.rehearsal.wish import Wish
+    from airgap_check.snapshot import Snapshot
+    from airgap_check.world.enclosure import Within
+
+_LOOKS = (1.0, 5.0, 15.0)  # seconds after which what runs is looked at, beside the look at the end
+_TICK = 0.05
+_FIRST = 1  # the pid of whoever takes in orphans
+# What container engines leave to root: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
+# NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP; and of those what an ordinary user needs to be
+# seen as he would be there.
+_KEPT_BY_ROOT = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31})
+_KEPT = frozenset({10, 13})
+_BLIND = (
+    "what the command does with the answers of real services: these were made up",
+    "services of this machine that are reached by a socket file outside of /run",
+    "programs that want no address for benchmarks (RFC 2544), by which names are answered here",
+)
+
+
+class Rehearsal:
+    """One command in its sealed world; `perform` tells everything to the tool outside."""
+
+    def __init__(
+        self, wish: Wish, plan: Plan, policy: Policy | None, inspection: Inspection, clock: Callable[[], datetime]
+    ) -> None:
+        self._wish, self._plan, self._policy = wish, plan, policy
+        self._inspection, self._clock = inspection, clock
+        self._workload = _workload(wish, policy)
+        self._stop = threading.Event()
+        self._latest: Snapshot | None = None
+        self._ended: str | None = None
+        self._exercise: Exercise
+        self._tell = -1
+
+    def perform(self, within: Within) -> None:
+        """Rehearse, and tell the outcome, or why there is none."""
+        self._tell = within.tell
+        try:
+            outcome: line.Line = self._rehearse(within)
+        except AirgapError as error:
+            outcome = line.Refused(str(error))
+        except BaseException:  # noqa: BLE001  (told to the tool outside, which fails of it)
+            outcome = line.Failed(traceback.format_exc())
+        line.write(within.tell, outcome)
+
+    def _rehearse(self, within: Within) -> line.Outcome:
+        threading.Thread(target=self._heed, args=(within.heed,), name="heed", daemon=True).start()
+        environ = {**self._wish.environ, **within.trust}
+        os.environ.clear()
+        os.environ.update(environ)
+        if os.geteuid():
+            namespaces.hand_on_capabilities()
+        meetings, diary = Meetings(within.meetings), Diary()
+        epoch = Epoch(self._clock(), time.monotonic_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        self._stage("attaching observers")
+        wanted = Observing(prove=self._wish.prove)
+        with Observation(wanted, NOTHING, epoch, attempts=Calls) as observation:
+            self._stage("testing that they see")
+            observation.begin()
+            calls = observation.attempts
+            assert isinstance(calls, Calls), "it was asked for"
+            command = self._launch(calls, environ)
+            self._stage("rehearsing")
+            cut = self._watch(command, diary, environ)
+            self._look()
+            observed = observation.finish()
+        os.close(within.world)
+        meetings.wait()
+        assert self._latest is not None, "there was a look at the end"
+        policy = self._latest.policy
+        register = Register(meetings.names, policy.file.networks.domains)
+        told = account.Witnesses(
+            calls.log(), meetings.met, self._wish.world, diary.at, epoch.at_monotonic, register.christened
+        )
+        seen = [item for item in self._latest.evidence if item.kind not in {"resolution", "policy"}]
+        world = self._world(told, meetings, calls, within)
+        evidence = [
+            *seen,
+            self._resolution(register, meetings.names, policy),
+            *observed,
+            world,
+            *self._exercise.evidence(epoch.at_monotonic),
+        ]
+        christened = tuple(register.applied(item, self._workload) for item in evidence)
+        return line.Outcome(christened, observation.trials, cut)
+
+    def _heed(self, descriptor: int) -> None:
+        """Wait for the word from outside that this shall come to its end."""
+        os.read(descriptor, 1)
+        self._stop.set()
+
+    def _stage(self, text: str) -> None:
+        line.write(self._tell, line.Stage(text))
+
+    def _launch(self, calls: Calls, environ: dict[str, str]) -> subprocess.Popen[bytes]:
+        """Start the command, with the rights that a container engine would leave it."""
+        keep, out = (_KEPT, True) if os.geteuid() else (_KEPT_BY_ROOT, False)
+        descriptor = 2 if self._wish.shown else os.open(os.devnull, os.O_WRONLY)
+        return calls.launch(
+            list(self._wish.command), keep=keep, ambient=out, env=environ, stdin=0, stdout=descriptor,
+            stderr=descriptor,
+        )  # fmt: skip
+
+    def _watch(self, command: subprocess.Popen[bytes], diary: Diary, environ: dict[str, str]) -> str | None:
+        """Wait until time is over, everything has ended, or the driver has done all; say what was cut short."""
+        began = time.monotonic()
+        looks = [began + seconds for seconds in _LOOKS]
+        exercised = self._exercise = Exercise(self._wish, command.pid, environ, diary, self._stop)
+        ends = began + self._wish.seconds
+        while (now := time.monotonic()) < ends:
+            if looks and now >= looks[0]:
+                del looks[0]
+                self._look()
+            if self._ended is None and command.poll() is not None:
+                self._ended = f"after {now - began:.0f} s, with exit code {command.returncode}"
+            if self._is_over(exercised, diary) or self._stop.wait(_TICK):
+                break
+        watched, stopped = time.monotonic() - began, self._stop.is_set()
+        self._stop.set()
+        exercised.wait()
+        if stopped and self._wish.seconds - watched > 1:
+            return f"rehearsed {watched:.0f}s of {self._wish.seconds:.0f}s"
+        return None
+
+    def _is_over(self, exercised: Exercise, diary: Diary) -> bool:
+        if exercised.is_done() and exercised.drives and not self._wish.lasting:
+            return True
+        ours = {_FIRST, os.getpid()} | diary.own_pids
+        return exercised.is_done() and not any(pid not in ours and not procfs.is_zombie(pid) for pid in procfs.pids())
+
+    def _look(self) -> None:
+        """Look at what runs, and keep that look unless an earlier one knew more: a command may end at any time."""
+        pids = [pid for pid in procfs.pids() if pid not in {_FIRST, os.getpid()}]
+        seen = snapshot.take(self._plan, self._policy, self._inspection, self._stage, pids=pids)
+        if self._latest is None or _runtimes(seen) >= _runtimes(self._latest):
+            self._latest = seen
+        self._stage("rehearsing")
+
+    def _resolution(self, register: Register, names: Iterable[str], policy: Policy) -> Evidence:
+        """State what names lead to here: the world's own name server was asked, and nobody else."""
+        own = netns.own_inode()
+        allowlist = Allowlist(policy, (), self._inspection.started.date())
+        wanted = [*policy.names(), *(name for name in names if allowlist.covers_name(name))]
+        records: tuple[Resolver | Answer, ...] = (
+            Resolver(netns=own, address=RESOLVER, scope="loopback", source="the sealed world"),
+            *register.answers(wanted, own),
+        )
+        return Evidence(
+            kind="resolution", status="complete", records=records, scope="the name server of the sealed world",
+            counts={"names": len(records) - 1},
+        )  # fmt: skip
+
+    def _world(self, told: account.Witnesses, meetings: Meetings, calls: Calls, within: Within) -> Evidence:
+        fetched = self._exercise.fetched(told.wall, told.known)
+        found, unkept = account.united([*account.encounters(told), *fetched])
+        reasons = list(meetings.shortcomings())
+        if unkept:
+            reasons.append(f"{unkept} encounters were not kept: there were more than {account.LIMIT} different ones")
+        if calls.unlogged:
+            reasons.append(f"{calls.unlogged} attempts were counted, but not kept one by one")
+        if self._ended and not self._ended.endswith(" 0"):
+            reasons.append(f"the command ended by itself {self._ended}")
+        return Evidence(
+            kind="world",
+            status="partial" if reasons else "complete",
+            records=tuple(found),
+            reason="; ".join(reasons),
+            scope=f"a sealed world ({self._wish.world})",
+            counts={"names": len(meetings.names), "meetings": len(meetings.met), "encounters": len(found)},
+            lost=meetings.unkept + unkept + calls.unlogged,
+            blind=(*_BLIND, *within.blind),
+        )
+
+
+def _workload(wish: Wish, policy: Policy | None) -> Workload | None:
+    """Return whom the command is judged as: what was asked for, else the subject of the policy, if that names one."""
+    if wish.workload is not None:
+        return wish.workload
+    subject = policy.file.scope.subject if policy else None
+    units, containers = (many(subject.unit), many(subject.container)) if subject else ((), ())
+    found = [Workload(kind="unit", id=name, name=name) for name in units]
+    found += [Workload(kind="container", id=name, name=name) for name in containers]
+    return found[0] if found else None
+
+
+def _runtimes(seen: Snapshot) -> int:
+    return sum(1 for evidence in seen.evidence for _ in evidence.of(Runtime))

@@ -1,0 +1,59 @@
+"""Keeps what those who answer for the world tell, as it comes, so that they never have to wait for a reader."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from airgap_check.world.meeting import Message as AnyMessage
+from airgap_check.world.meeting import Met, Named, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMIT = 200_000  # meetings that are kept
+
+
+class Meetings:
+    """What the world has told: ``names`` with the addresses that it gave them, whom it ``met``, its ``troubles``."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Begin to read; the descriptor is closed at its end."""
+        self.names: dict[str, tuple[str, ...]] = {}
+        self.met: list[Met] = []
+        self.troubles: list[str] = []
+        self.unkept = 0
+        self._descriptor = descriptor
+        self._thread = threading.Thread(target=self._read, name="meetings", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the world, which is about to be ended, has told everything."""
+        if not self._thread.is_alive():
+            self.troubles.append("those who answer for the world ended before their time")
+        self._thread.join()
+
+    def shortcomings(self) -> Iterator[str]:
+        """Say in words why this is not everything."""
+        yield from dict.fromkeys(self.troubles)
+        if self.unkept:
+            yield f"{self.unkept} meetings were not kept: there were more than {LIMIT}"
+
+    def _read(self) -> None:
+        decoder = msgspec.json.Decoder(AnyMessage)
+        with open(self._descriptor, "rb") as lines:
+            for line in lines:
+                self._take(decoder.decode(line))
+
+    def _take(self, message: AnyMessage) -> None:
+        match message:
+            case Named():
+                self.names[message.name] = message.addresses
+            case Trouble():
+                self.troubles.append(message.reason)
+            case Met() if len(self.met) < LIMIT:
+                self.met.append(message)
+            case _:
+                self.unkept += 1

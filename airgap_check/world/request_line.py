@@ -1,0 +1,73 @@
+"""Shows what an HTTP request asks for: method and path, without what may be a secret in them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from airgap_check import redact
+from airgap_check.dissect.name import host as host_name
+from airgap_check.redact.strings import looks_like_token
+
+_LONGEST_PATH, _MOST_PARAMETERS, _LONGEST_NAME = 240, 16, 40
+
+
+class Target(NamedTuple):
+    """Whom a request is for: *host* or *host:port*, None where it does not say; and the path with its query."""
+
+    authority: str | None
+    path: str
+
+    @property
+    def host(self) -> str | None:
+        """Return the host without the port."""
+        return host_of(self.authority or "") or None
+
+
+def target(text: bytes, host_field: bytes = b"") -> Target:
+    """Read the target of a request (RFC 9112 3.2); one in absolute form says itself whom it is for."""
+    scheme, mark, rest = text[:4096].partition(b"://")
+    if mark and scheme.isalpha():
+        authority, slash, path = rest.partition(b"/")
+        authority, question, query = authority.partition(b"?")
+        return Target(_authority(authority), (slash + path or question + query or b"/").decode("latin-1"))
+    return Target(_authority(host_field), text[:4096].decode("latin-1"))
+
+
+def line(method: str, where: Target) -> str:
+    """Return *METHOD /path?name=…*: values and fragments are left out, and segments that look like tokens hidden."""
+    path, question, query = redact.printable(where.path).partition("#")[0].partition("?")
+    if path.startswith("/"):
+        prefix = f"https://{where.host or 'host.example'}"
+        shown = redact.url(prefix + path[:_LONGEST_PATH])
+        path = shown.removeprefix(prefix) if shown.startswith(prefix) else f"/{redact.REDACTED}"
+        path = "/".join(redact.REDACTED if looks_like_token(part) else part for part in path.split("/"))
+    elif path != "*":
+        path = redact.REDACTED
+    names = [_parameter(part) for part in query.split("&", _MOST_PARAMETERS)[:_MOST_PARAMETERS] if part]
+    return f"{redact.printable(method)[:20]} {path}{question}{'&'.join(names)}"
+
+
+def host_of(authority: str) -> str:
+    """Return the host of *host:port* or *[address]:port*."""
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0]
+    return authority.partition(":")[0] if authority.count(":") == 1 else authority
+
+
+def port_of(authority: str) -> int | None:
+    """Return the port of *host:port* or *[address]:port*."""
+    port = authority.rpartition("]")[2] if authority.startswith("[") else authority
+    digits = port.rpartition(":")[2] if port.count(":") == 1 else ""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 5 else None
+
+
+def _authority(text: bytes) -> str | None:
+    """Clean what stands before the path; who logs in (``user:password@``) is dropped."""
+    return host_name(text.rpartition(b"@")[2].strip()) or None
+
+
+def _parameter(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    if not equals or looks_like_token(name) or len(name) > _LONGEST_NAME:
+        return "…"  # a value alone
+    return f"{name}=…"

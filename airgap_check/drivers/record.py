@@ -12,8 +12,9 @@ _VALUES: dict[str, Any] = {
     "json": {}, "color": "#336699", "code": "rehearsal", "tags": ["rehearsal"],
     "location": {"lat": 0, "lng": 0}, "address": {"country": "XX"},
 }  # fmt: skip
-_CHOICES = frozenset({"select", "radio"})
-_MANY_CHOICES = frozenset({"multiselect", "checkboxes"})
+_CHOICES = ("select", "radio")
+_MANY_CHOICES = ("multiselect", "checkboxes")
+_COMPUTED = ("formula", "autonumber", "summary")
 _WORDS = ("text", "textarea", "markdown", "html", "richtext", "code")  # in the order in which an update would take one
 
 
@@ -42,9 +43,7 @@ def change(fields: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
 
 def _is_servers(field: dict[str, Any]) -> bool:
     """Tell whether the server fills a field by itself."""
-    return bool(
-        field.get("system") or field.get("readonly") or field.get("type") in {"formula", "autonumber", "summary"}
-    )
+    return bool(field.get("system") or field.get("readonly") or field.get("type") in _COMPUTED)
 
 
 def _value(field: dict[str, Any]) -> Any:

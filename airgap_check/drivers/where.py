@@ -20,6 +20,7 @@ _PAUSE = 0.2  # seconds between two looks
 _PROBE_SECONDS = 5.0
 _ORPHAN_SECONDS = 10.0  # of that patience, once the command has ended: it may have left a server behind
 _DOMAIN = 53
+_STARTING = (502, 503)  # what a server, or a proxy before one, says until it is ready
 _PORTS = ("OS_PORT", "PORT")
 
 
@@ -41,7 +42,7 @@ class Driven(NamedTuple):
 
 
 def await_server(where: Where, stop: threading.Event, path: str = "/", patience: float = PATIENCE) -> int | None:
-    """Wait until the command answers HTTP, with no server's error, and return the port; None where it never does.
+    """Wait until the command answers HTTP, and is not starting, and return the port; None where it never does.
 
     Nothing of this is a visit: what the command reaches for while it starts, it does unasked.
     """
@@ -51,7 +52,7 @@ def await_server(where: Where, stop: threading.Event, path: str = "/", patience:
             deadline = min(deadline, time.monotonic() + _ORPHAN_SECONDS)
         for port in candidates(where):
             status = Visitor(port, seconds=_PROBE_SECONDS).ask("GET", path).status
-            if 0 < status < 500:
+            if status and status not in _STARTING:
                 return port
         stop.wait(_PAUSE)
     return None

@@ -51,11 +51,15 @@ class _Reading(NamedTuple):
 
 
 class Counters:
-    """Reads the counters of these network namespaces now, and again at the end."""
+    """Reads the counters of these network namespaces now, and again at the end.
+
+    Without ``legacy`` those of legacy iptables are left out: in namespaces of our own, where nobody may make any.
+    """
 
     kind = "counters"
 
-    def __init__(self, namespaces: Sequence[Namespace], _epoch: Epoch) -> None:
+    def __init__(self, namespaces: Sequence[Namespace], _epoch: Epoch, *, legacy: bool = True) -> None:
+        self._sources = {name: read for name, read in _SOURCES.items() if legacy or name not in _LEGACY}
         self._refusals = Refusals()
         self._blind: set[str] = set()
         self._aside: set[int] = set()
@@ -130,7 +134,7 @@ class Counters:
         counters: dict[tuple[str, Hashable], DropCounter] = {}
         sources = set()
         uncounted = 0
-        for source, read in _SOURCES.items():
+        for source, read in self._sources.items():
             try:
                 found = read()
             except FileNotFoundError as error:
@@ -184,3 +188,4 @@ _SOURCES: dict[str, Callable[[], Firewall]] = {
     "legacy iptables": partial(_legacy, "iptables"),
     "legacy ip6tables": partial(_legacy, "ip6tables"),
 }
+_LEGACY = frozenset({"legacy iptables", "legacy ip6tables"})

@@ -89,7 +89,7 @@ def _unbind(wanted: int, *, may_fail: bool) -> None:
 
 def _settle(parent: int) -> None:
     """Die with the parent, and meet every signal as a new program does."""
-    pass
+    _check(_LIBC.prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0))
     if os.getppid() != parent:
         os._exit(_NOT_RUN)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -88,6 +89,8 @@ def _follow(line: socket.socket, kernel: Kernel, serve: Callable[[Listener, bool
         raise ConnectionError
     if "step" in fact:
         reason = os.strerror(fact["errno"])
+        if fact["errno"] == errno.EBUSY:
+            reason = "another supervisor is at work around us already, and there can be one only"
         if fact["step"] in _WHAT:
             raise UnobservableError(f"{_WHAT[fact['step']]}: {reason}")
         raise OSError(fact["errno"], reason, program)

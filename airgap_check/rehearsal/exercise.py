@@ -99,7 +99,7 @@ class Exercise:
             base = f"http://localhost:{port}"
             with tempfile.TemporaryDirectory(dir="/run/airgap-check") as profile:
                 self._fetched += browser.browse(
-                    base, self._diary, profile, driven.cookies, self._stop, pages=driven.pages
+                    base, self._diary, profile, cookies=driven.cookies, stop=self._stop, pages=driven.pages
                 )
         if self.drives:
             self._stop.wait(_LINGER)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from airgap_check import snapshot
 from airgap_check.drivers.diary import Diary
-from airgap_check.errors import AirgapError
-from airgap_check.evidence import Answer, Evidence, Resolver, Runtime
+from airgap_check.errors import AirgapError, UsageError
+from airgap_check.evidence import Answer, Evidence, Resolver, Runtime, Setting
 from airgap_check.evidence.fact import Workload
 from airgap_check.kernel import namespaces, netns, procfs
 from airgap_check.kernel.sieve import NOTHING
@@ -29,7 +33,7 @@ from airgap_check.world.ground import RESOLVER
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from airgap_check.evidence.inspection import Inspection
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
     from airgap_check.world.enclosure import Within
 
 _LOOKS = (1.0, 5.0, 15.0)  # seconds after which what runs is looked at, beside the look at the end
-_TICK = 0.05
+_TICK, _PATIENCE = 0.05, 2.0  # seconds between two looks at the time, and for a killed process to go
 _FIRST = 1  # the pid of whoever takes in orphans
 # What container engines leave to root: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
 # NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP; and of those what an ordinary user needs to be
@@ -99,7 +103,8 @@ class Rehearsal:
             command = self._launch(calls, environ)
             self._stage("rehearsing")
             cut = self._watch(command, diary, environ)
-            self._look()
+            _dismiss(diary)
+            self._look(diary)
             observed = observation.finish()
         os.close(within.world)
         meetings.wait()
@@ -109,7 +114,7 @@ class Rehearsal:
         told = account.Witnesses(
             calls.log(), meetings.met, self._wish.world, diary.at, epoch.at_monotonic, register.christened
         )
-        seen = [item for item in self._latest.evidence if item.kind not in {"resolution", "policy"}]
+        seen = [_without_own(item) for item in self._latest.evidence if item.kind not in {"resolution", "policy"}]
         world = self._world(told, meetings, calls, within)
         evidence = [
             *seen,
@@ -133,10 +138,13 @@ class Rehearsal:
         """Start the command, with the rights that a container engine would leave it."""
         keep, out = (_KEPT, True) if os.geteuid() else (_KEPT_BY_ROOT, False)
         descriptor = 2 if self._wish.shown else os.open(os.devnull, os.O_WRONLY)
-        return calls.launch(
-            list(self._wish.command), keep=keep, ambient=out, env=environ, stdin=0, stdout=descriptor,
-            stderr=descriptor,
-        )  # fmt: skip
+        try:
+            return calls.launch(
+                list(self._wish.command), keep=keep, ambient=out, env=environ, stdin=0, stdout=descriptor,
+                stderr=descriptor,
+            )  # fmt: skip
+        except OSError as error:
+            raise UsageError(f"cannot run {self._wish.command[0]}: {error.strerror}") from error
 
     def _watch(self, command: subprocess.Popen[bytes], diary: Diary, environ: dict[str, str]) -> str | None:
         """Wait until time is over, everything has ended, or the driver has done all; say what was cut short."""
@@ -147,7 +155,7 @@ class Rehearsal:
         while (now := time.monotonic()) < ends:
             if looks and now >= looks[0]:
                 del looks[0]
-                self._look()
+                self._look(diary)
             if self._ended is None and command.poll() is not None:
                 self._ended = f"after {now - began:.0f} s, with exit code {command.returncode}"
             if self._is_over(exercised, diary) or self._stop.wait(_TICK):
@@ -165,9 +173,9 @@ class Rehearsal:
         ours = {_FIRST, os.getpid()} | diary.own_pids
         return exercised.is_done() and not any(pid not in ours and not procfs.is_zombie(pid) for pid in procfs.pids())
 
-    def _look(self) -> None:
+    def _look(self, diary: Diary) -> None:
         """Look at what runs, and keep that look unless an earlier one knew more: a command may end at any time."""
-        pids = [pid for pid in procfs.pids() if pid not in {_FIRST, os.getpid()}]
+        pids = list(_of_command(diary))
         seen = snapshot.take(self._plan, self._policy, self._inspection, self._stage, pids=pids)
         if self._latest is None or _runtimes(seen) >= _runtimes(self._latest):
             self._latest = seen
@@ -209,6 +217,25 @@ class Rehearsal:
         )
 
 
+def _of_command(diary: Diary) -> Iterator[int]:
+    """Iterate over the processes that are neither ours nor those of a driver, which lead sessions of their own."""
+    for pid in procfs.pids():
+        with suppress(ProcessLookupError):
+            if pid not in {_FIRST, os.getpid()} and os.getsid(pid) not in diary.own_pids:
+                yield pid
+
+
+def _dismiss(diary: Diary) -> None:
+    """End what drivers have left behind, before it could be taken for the command's."""
+    theirs = [pid for pid in procfs.pids() if pid not in {_FIRST, os.getpid(), *_of_command(diary)}]
+    for pid in theirs:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline and not set(theirs).isdisjoint(procfs.pids()):
+        time.sleep(_TICK)
+
+
 def _workload(wish: Wish, policy: Policy | None) -> Workload | None:
     """Return whom the command is judged as: what was asked for, else the subject of the policy, if that names one."""
     if wish.workload is not None:
@@ -218,6 +245,15 @@ def _workload(wish: Wish, policy: Policy | None) -> Workload | None:
     found = [Workload(kind="unit", id=name, name=name) for name in units]
     found += [Workload(kind="container", id=name, name=name) for name in containers]
     return found[0] if found else None
+
+
+def _without_own(evidence: Evidence) -> Evidence:
+    """Leave out our own environment, which is the command's, where the command's own was seen."""
+    stated = [record for record in evidence.of(Setting) if record.place.kind == "process"]
+    if not stated:
+        return evidence
+    kept = (record for record in evidence.records if not (isinstance(record, Setting) and record.place.kind == "own"))
+    return replace(evidence, records=tuple(kept))
 
 
 def _runtimes(seen: Snapshot) -> int:

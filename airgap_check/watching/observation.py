@@ -92,7 +92,7 @@ class Observation:
         return Attempts(self._wanted.cgroup, sieve, self._epoch, self._identity)
 
     def _count(self, *namespaces: Namespace) -> Counters:
-        return Counters(namespaces, self._epoch)
+        return Counters(namespaces, self._epoch, legacy=not isinstance(self.attempts, Calls))
 
     def _hear(self, *namespaces: Namespace) -> SockdiagEvents:
         return SockdiagEvents(namespaces, self._epoch, self._identity)

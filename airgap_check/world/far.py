@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import resource
+import socket
 import ssl
+from collections import deque
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.world import name_stream, opening, reception, through
 from airgap_check.world.account import Account
@@ -17,15 +20,15 @@ from airgap_check.world.line import Wire
 from airgap_check.world.teller import Teller
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from typing import Any
 
     from airgap_check.address import Address
     from airgap_check.world.authority import Authority
     from airgap_check.world.meeting import Orders
 
-_MOST_OPEN = 4096  # connections at a time; the rest wait until one ends
+_MOST_OPEN = 4096  # connections that are answered at a time; the rest wait until one ends
+_MOST_WAITING = 12288  # of those that are accepted already, as the kernel lets no more than its backlog knock
 _BACKLOG = 4096
 _OWN_FILES = 64  # descriptors that are not connections
 _AT_ONCE = 128  # accepted, before those that are open have their turn
@@ -75,27 +78,36 @@ def serve(
 
 def _room() -> int:
     """Return how many connections may be open, and see to it that the kernel allows as many, if it can be."""
-    most = _MOST_OPEN + _OWN_FILES
+    most = _MOST_OPEN + _MOST_WAITING + _OWN_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < most:
         soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         return max(1, soft - _OWN_FILES)
-    return _MOST_OPEN
+    return _MOST_OPEN + _MOST_WAITING
 
 
 def _kind(context: dict[str, Any]) -> str:
     return type(context["exception"]).__name__ if "exception" in context else str(context.get("message", ""))
 
 
+class _Guest(NamedTuple):
+    """A connection; one to the ``resolver`` is nothing to tell of, but for the names."""
+
+    end: socket.socket
+    account: Account
+    resolver: bool
+
+
 class Doors:
-    """The listening sockets, and who came in by them. ``room`` is how many may be in at a time."""
+    """The listening sockets, and who came in by them. ``room`` is how many may be in, or wait, at a time."""
 
     def __init__(self, host: Host, crossing: through.Crossing | None, room: int) -> None:
         self._host, self._crossing, self._room = host, crossing, room
         self._loop = asyncio.get_running_loop()
         self._doors: dict[socket.socket, bool] = {}
         self._guests: set[asyncio.Task[None]] = set()
+        self._waiting: deque[_Guest] = deque()
         self._shut = self._paused = False
 
     def open(self, doors: Iterable[socket.socket], *, resolver: bool) -> None:
@@ -111,32 +123,37 @@ class Doors:
         for door in self._doors:
             self._loop.remove_reader(door)
         self._shut = True
-        guests = list(self._guests)
-        for guest in guests:
-            guest.cancel()
-        if guests:
-            await asyncio.wait(guests)
-        for door, resolver in self._doors.items():
+        tasks = list(self._guests)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for door in self._doors:
             while (came := self._accept(door)) is not None:
-                with came[0] as end:
-                    if not resolver:
-                        self._glance(end, came[1])
+                self._waiting.append(came)
+        for guest in self._waiting:
+            self._glance(guest)
 
     def _admit(self, door: socket.socket) -> None:
         for _ in range(_AT_ONCE):
-            if len(self._guests) >= self._room:
-                self._pause()
-                return
             came = self._accept(door)
             if came is None:
                 return
-            end, account = came
-            work = self._resolve(end, account) if self._doors[door] else self._receive(end, account)
-            guest = self._loop.create_task(work)
-            self._guests.add(guest)
-            guest.add_done_callback(self._parting(end, None if self._doors[door] else account))
+            self._waiting.append(came)
+            self._serve_next()
+            if len(self._guests) + len(self._waiting) >= self._room:
+                self._pause()
+                return
 
-    def _accept(self, door: socket.socket) -> tuple[socket.socket, Account] | None:
+    def _serve_next(self) -> None:
+        """Turn to those who have waited longest, as many as can be answered at a time."""
+        while self._waiting and len(self._guests) < _MOST_OPEN:
+            guest = self._waiting.popleft()
+            task = self._loop.create_task(self._resolve(guest) if guest.resolver else self._receive(guest))
+            self._guests.add(task)
+            task.add_done_callback(functools.partial(self._part, guest))
+
+    def _accept(self, door: socket.socket) -> _Guest | None:
         """Accept who waits; None where nobody does, or nobody more can be accepted for now."""
         while True:
             try:
@@ -151,8 +168,10 @@ class Doors:
                     return None
                 continue  # the client has gone already (accept(2))
             end.setblocking(False)  # noqa: FBT003 -- as above
+            for option in (socket.TCP_NODELAY, socket.TCP_QUICKACK):  # else some answer waits for 40 ms (tcp(7))
+                end.setsockopt(socket.IPPROTO_TCP, option, 1)
             here = end.getsockname()
-            return end, Account("tcp", source[1], _plain(here[0]), here[1])
+            return _Guest(end, Account("tcp", source[1], _plain(here[0]), here[1]), self._doors[door])
 
     def _pause(self) -> None:
         self._paused = True
@@ -160,54 +179,57 @@ class Doors:
             self._loop.remove_reader(door)
 
     def _resume(self) -> None:
-        if self._paused and not self._shut and len(self._guests) < self._room:
+        if self._paused and not self._shut and len(self._guests) + len(self._waiting) < self._room:
             self._paused = False
             for door in self._doors:
                 self._loop.add_reader(door, self._admit, door)
 
-    def _parting(self, end: socket.socket, account: Account | None) -> Callable[[asyncio.Task[None]], None]:
-        def part(guest: asyncio.Task[None]) -> None:
-            self._guests.discard(guest)
-            end.close()
-            fault = None if guest.cancelled() else guest.exception()
-            if account is not None:
-                if guest.cancelled():
-                    account.ended = ", ".join(filter(None, [account.ended, _STOPPED]))
-                elif fault is not None:
-                    account.ended = account.ended or _fate(fault)
-                self._tell(account)
+    def _part(self, guest: _Guest, task: asyncio.Task[None]) -> None:
+        self._guests.discard(task)
+        guest.end.close()
+        account = guest.account
+        fault = None if task.cancelled() else task.exception()
+        if task.cancelled():
+            account.ended = ", ".join(filter(None, [account.ended, _STOPPED]))
+        elif fault is not None:
+            account.ended = account.ended or _fate(fault)
+        self._tell(guest)
+        if not self._shut:
+            self._serve_next()
             self._resume()
 
-        return part
-
-    async def _receive(self, end: socket.socket, account: Account) -> None:
-        wire = Wire(end, account)
-        place = self._host.through(account)
+    async def _receive(self, guest: _Guest) -> None:
+        wire = Wire(guest.end, guest.account)
+        place = self._host.through(guest.account)
         if place and self._crossing is not None:
-            await through.join(wire, account, self._crossing, place)
+            await through.join(wire, guest.account, self._crossing, place)
         else:
-            await reception.receive(wire, account, self._host)
+            await reception.receive(wire, guest.account, self._host)
 
-    async def _resolve(self, end: socket.socket, account: Account) -> None:
-        await name_stream.converse(Wire(end, account), account, self._host)
+    async def _resolve(self, guest: _Guest) -> None:
+        await name_stream.converse(Wire(guest.end, guest.account), guest.account, self._host)
 
-    def _glance(self, end: socket.socket, account: Account) -> None:
+    def _glance(self, guest: _Guest) -> None:
         """Tell of somebody who was still waiting at the end, by what was said already."""
-        try:
-            said = end.recv(4096)
-        except OSError:
-            said = b""
+        account = guest.account
+        with guest.end:
+            try:
+                said = guest.end.recv(4096)
+            except OSError:
+                said = b""
         account.sent = len(said)
         if said:
             kind = opening.recognise(said)
             account.open_with(opening.SPOKEN.get(kind, "unknown"), opening.begin(kind, said))
         account.ended = "not answered: too many connections were open"
-        self._tell(account)
+        self._tell(guest)
 
-    def _tell(self, account: Account) -> None:
+    def _tell(self, guest: _Guest) -> None:
+        account = guest.account
         if account.missed:
             self._host.teller.complain(f"of {account.address}:{account.port}, not all requests are listed")
-        self._host.teller.tell(account.met())
+        if not guest.resolver:
+            self._host.teller.tell(account.met())
 
 
 def _plain(text: str) -> Address:

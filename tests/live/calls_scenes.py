@@ -287,6 +287,32 @@ print(json.dumps(results))
         return {"said": said, "log": [_plain(call) for call in calls.log()], **_summary(evidence)}
 
 
+def held_up() -> Any:
+    """Name a place by memory that never comes: whoever reads it waits, but for us."""
+    with _calls() as calls:
+        program = """
+import fcntl, mmap
+number = call(323 if os.uname().machine == "x86_64" else 282, 0o2000000)
+if number < 0:
+    print(number, flush=True)
+    sys.exit()
+fcntl.ioctl(number, 0xc018aa3f, struct.pack("=QQQ", 0xaa, 0, 0))
+page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+start = ctypes.addressof(ctypes.c_char.from_buffer(page))
+fcntl.ioctl(number, 0xc020aa00, struct.pack("=QQQQ", start, mmap.PAGESIZE, 1, 0))
+made = socket.socket(INET, STREAM)
+print(0, flush=True)
+call(CONNECT, made.fileno(), start, 16)
+"""
+        with _launch(calls, program, stdout=subprocess.PIPE) as process:
+            assert process.stdout
+            said = int(process.stdout.readline())
+            _said(calls, 'tcp("198.18.12.1")')
+            process.kill()
+        evidence = calls.finish()
+        return {"said": said, "log": [_plain(call) for call in calls.log()], **_summary(evidence)}
+
+
 def deaths() -> Any:
     """Die in the call: by SIGKILL, by a thread that ends the process, by one that becomes another program."""
     with _calls() as calls:
@@ -494,7 +520,39 @@ with open("/proc/self/status") as file:
         return {"shut": status, "log": [_plain(call) for call in calls.log()], **_summary(evidence)}
 
 
-SCENES = (kinds, messages, names, many, pointers, deaths, signals, refused, conduct, after, orphan, proof, powerless)
+def nested() -> Any:
+    """Observe what observes."""
+    with _calls() as calls:
+        return _said(
+            calls,
+            """
+from tests.live import calls_scenes as here
+with here._calls() as calls:
+    try:
+        calls.launch(["true"], keep=None, ambient=False)
+    except here.UnobservableError as error:
+        print(json.dumps(str(error)))
+""",
+        )
+
+
+SCENES = (
+    kinds,
+    messages,
+    names,
+    many,
+    pointers,
+    held_up,
+    deaths,
+    signals,
+    refused,
+    conduct,
+    after,
+    orphan,
+    proof,
+    powerless,
+    nested,
+)
 
 if __name__ == "__main__":
     if sys.argv[1] != "powerless":

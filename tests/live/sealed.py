@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.live.lab import FAR, Lab, checker_environment
+from tests.live.lab import FAR, NEAR, Lab, checker_environment
 from tests.live.lab_host import CHECKOUT, LabError
 from tests.live.rehearsed import Rehearsal
 from tests.live.torture import MARK
@@ -29,6 +29,7 @@ TORTURE = CHECKOUT / "tests" / "live" / "torture.py"
 NAMESPACES = ("net", "mnt", "user", "pid", "ipc", "cgroup")
 _FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 _PATIENCE = 120.0
+_OUTGOING = 4  # PACKET_OUTGOING
 _NEIGHBOURLY = 58, 0  # ICMPv6 and its hop-by-hop form: neighbours and multicast listeners
 
 
@@ -41,7 +42,7 @@ class Uplink(Wiretap):
         with suppress(BlockingIOError):
             while True:
                 data, address = self._socket.recvfrom(1 << 16)
-                if not (address[1] == 0x86DD and data[6] in _NEIGHBOURLY):
+                if address[2] != _OUTGOING and not (address[1] == 0x86DD and data[6] in _NEIGHBOURLY):
                     found.append((address[1], data))
         return found
 
@@ -136,7 +137,10 @@ class Sealed:
 
     def _prove_the_uplink(self) -> None:
         """Send something out, which has to be heard: silence means something only where one would hear."""
-        self.uplink.frames()
+        # Nobody has to ask for anybody's address, then or later.
+        for host, other, address in ((self.lab.near, self.lab.far, FAR), (self.lab.far, self.lab.near, NEAR)):
+            link = json.loads(other.check(["ip", "-json", "link", "show", "eth0"]))[0]["address"]
+            host.ip(f"neigh replace {address} lladdr {link} dev eth0 nud permanent")
         self.lab.near.check(["python3", "-c", _KNOCK, FAR])
         deadline = time.monotonic() + _PATIENCE
         heard: list[tuple[int, bytes]] = []
@@ -145,8 +149,6 @@ class Sealed:
                 raise LabError("the uplink hears nothing")
             heard += self.uplink.frames()
             time.sleep(0.01)
-        # What neighbours still have to say to each other about this is said before anything is rehearsed.
-        self.lab.near.ip(f"neigh replace {FAR} lladdr 02:00:00:00:00:09 dev eth0 nud permanent")
         self.uplink.frames()
 
 

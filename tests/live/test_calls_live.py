@@ -135,6 +135,13 @@ def test_pointers_that_lead_nowhere_are_said_and_do_no_harm(user: str) -> None:
     assert seen["reason"].startswith("7 calls were lost")
 
 
+def test_memory_that_a_program_gives_out_itself_holds_nobody_up() -> None:
+    seen = scene("held_up", "root")
+    assert seen["said"] == 0
+    assert seen["log"] == [["tcp", "198.18.12.1", 443]]
+    assert (seen["status"], seen["lost"]) == ("partial", 1)
+
+
 @users
 def test_callers_that_die_in_the_call_leave_nothing_wrong_behind(user: str) -> None:
     seen = scene("deaths", user)
@@ -208,6 +215,12 @@ def test_without_any_privilege_programs_gain_none_and_that_is_said() -> None:
     assert seen["shut"] == "1"
     assert any("set-user-ID" in line for line in seen["blind"])
     assert seen["status"] == "complete"
+
+
+def test_where_another_supervisor_is_at_work_there_can_be_none_of_ours() -> None:
+    assert scene("nested", "root") == (
+        "the kernel takes no filter: another supervisor is at work around us already, and there can be one only"
+    )
 
 
 def test_the_addresses_are_those_that_the_generator_makes() -> None:

@@ -32,6 +32,11 @@ PARTNER = {
         "allowWrites": False, "queryTimeoutMs": 30000, "validation": {"onMismatch": "fail", "checkOnBoot": True}
     },
 }  # fmt: skip
+# Another application, as ``os package install FILE`` takes it.
+PACKAGE = {
+    "manifest": {**APPLICATION["manifest"], "id": "com.corp.inline", "namespace": "inline", "name": "Inline"},
+    "objects": [{**APPLICATION["objects"][0], "name": "inline_item"}],
+}
 HOOKED = ["automation", "triggers", "webhooks", "realtime", "messaging", "job", "queue"]
 WEBHOOK = {"name": "notes", "object": "demo_note", "triggers": ["create"], "url": "https://hooks.partner.example/notes"}
 REQUESTS = f"""\
@@ -105,7 +110,7 @@ def test_a_cloud_url_that_is_unset_or_empty_means_the_public_one_on_the_marketpl
 
 def test_switched_off_it_reaches_for_nobody_not_even_for_an_inline_package(tmp_path: Path) -> None:
     package = tmp_path / "package.json"
-    package.write_text(json.dumps({**APPLICATION, "id": "com.corp.inline", "version": "1.0.0"}))
+    package.write_text(json.dumps(PACKAGE))
     audit = run(tmp_path, OFF, drive=f"objectos:{package}")
     assert audit.names() == set(), audit.summary()
     assert audit.visits(MARKETPLACE) == {"skipped"}  # there is none, which the server was asked for

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import tempfile
 import time
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.live
 
+_PID = re.compile(r"\[\d+\]")
 NAMES, CONNECTIONS = 1000, 10_000
 USERS = {"root": None, "nobody": NOBODY}
 POLICY = {
@@ -67,9 +70,9 @@ def run(runs: dict[str, Run], request: pytest.FixtureRequest) -> Run:
     return runs[request.param]
 
 
-def attempts(audit: Rehearsal) -> Counter[tuple[str, str, int | None]]:
+def attempts(audit: Rehearsal) -> Counter[tuple[str, str | None, int | None]]:
     """Count the attempts that were seen as such, by protocol, name or address, and port."""
-    counts: Counter[tuple[str, str, int | None]] = Counter()
+    counts: Counter[tuple[str, str | None, int | None]] = Counter()
     for connection in audit.report["connections"]:
         record = connection["record"]
         if record["seen"] == "attempts":
@@ -99,11 +102,12 @@ def test_every_attempt_is_counted_exactly(run: Run) -> None:
     assert not missing, f"{len(missing)}: {dict(list(missing.items())[:30])}\n{run.audit.summary()[-3000:]}"
 
 
-def test_packets_that_no_call_tells_of_are_seen_on_the_wire(run: Run) -> None:
+def test_packets_that_no_call_tells_of_are_met_and_who_may_make_them_is_named(run: Run) -> None:
     packets = [deed for deed in done(run.audit) if deed["kind"] in PACKETS]
     assert len(packets) == len(PACKETS)
-    seen = {connection["record"]["remote"]["address"] for connection in run.audit.report["connections"]}
-    assert {deed["target"] for deed in packets} <= seen
+    assert {deed["target"] for deed in packets} <= {entry["remote"]["address"] for entry in run.audit.reached}
+    opened = [one["record"] for one in run.audit.report["connections"] if one["record"]["protocol"] == "packet"]
+    assert {record["process"]["name"] for record in opened} == {os.path.basename(PYTHON)}
 
 
 def test_every_destination_that_speaks_ip_is_told_as_reached(run: Run) -> None:
@@ -158,7 +162,7 @@ def test_the_evidence_is_whole_and_the_exit_code_says_what_was_found(run: Run) -
 def test_root_and_an_ordinary_user_get_the_same_findings(runs: dict[str, Run]) -> None:
     found = {
         name: {
-            (result["rule"], finding["message"], finding["subject"])
+            (result["rule"], finding["message"], _PID.sub("[pid]", finding["subject"]), finding["fingerprint"])
             for result in run.audit.report["results"]
             for finding in result["findings"]
         }

@@ -166,7 +166,9 @@ def test_the_complete_list_of_who_opens_sockets() -> None:
     # kernel.foreign_socket asks what others opened; observers.oversight and its script overseen share a pair.
     assert openers == {
         "alerts.line", "alerts.webhook",
-        "kernel.foreign_socket", "kernel.netlink", "kernel.netns_cookie", "kernel.packet", "names.query", "observers.canary", "observers.overseen", "observers.oversight", "probes.dial",
+        "kernel.foreign_socket",
+        "kernel.netlink", "kernel.netns_cookie", "kernel.packet", "names.query", "observers.canary",
+        "observers.overseen", "observers.oversight", "probes.dial",
         "probes.tls", "service",
     }  # fmt: skip
 

@@ -33,6 +33,8 @@ class Server:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
+            wbufsize = -1  # one packet an answer
+
             def _answer(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 headers = {name.lower(): value for name, value in self.headers.items()}

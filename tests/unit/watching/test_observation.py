@@ -72,7 +72,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Fake]]:
     made: dict[str, Fake] = {}
     for name, kind in KINDS.items():
 
-        def make(*_: Any, kind: str = kind) -> Fake:
+        def make(*_: Any, kind: str = kind, **_options: Any) -> Fake:
             made[kind] = Fake(kind)
             return made[kind]
 
@@ -124,7 +124,12 @@ def test_attempts_may_be_observed_by_another_that_starts_the_self_test_too(
 
     monkeypatch.setattr(observation, "Calls", Starter)
     tried: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(selftest, "run", lambda *given: tried.append(given) or ())
+
+    def run(*given: Any) -> tuple[Trial, ...]:
+        tried.append(given)
+        return ()
+
+    monkeypatch.setattr(selftest, "run", run)
     fakes["attempts"] = starter = Starter("attempts")
     make = cast("observation.Maker", lambda *_: starter)
     with observation.Observation(Observing(), NOTHING, EPOCH, make) as watching:

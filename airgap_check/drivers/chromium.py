@@ -43,10 +43,11 @@ _FLAGS = (
     f"--disable-features={','.join(_FEATURES)}",
 )  # fmt: skip
 # It reads commands from descriptor 3 and writes to 4, wherever ours are.
-_START = """import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.dup2(int(sys.argv[2]), 4)
-os.execv(sys.argv[3], sys.argv[3:])
+_START = """import os
+from sys import argv
+os.dup2(int(argv[1]), 3)
+os.dup2(int(argv[2]), 4)
+os.execv(argv[3], argv[3:])
 """
 
 

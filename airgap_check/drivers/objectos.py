@@ -164,7 +164,7 @@ class _Walk:
         path: str | None = None,
         *,
         must: bool = False,
-        linger: float = _LINGER,
+        linger: float | None = None,
         most_bytes: int = MOST_BYTES,
     ) -> Answer:
         """Make a visit; ``must`` says that a refusal is a failure, because what was to happen has not.
@@ -182,7 +182,7 @@ class _Walk:
                 return answer
             failed = not answer.status or (must and answer.status >= 400)
             remark.say("failed" if failed else "done", answer.detail)
-            self._stop.wait(linger)
+            self._stop.wait(_LINGER if linger is None else linger)
         return answer
 
 

@@ -25,8 +25,7 @@ from typing import Any, NamedTuple
 class Mode(NamedTuple):
     """One attempt to make: its name and kind (tcp udp routed raw ping packet dns), and where it goes.
 
-    ``place`` is what stands there: *wire* (somebody answers), *silence* (nobody does), *unreachable* or *prohibit* (a
-    route of that kind), *nowhere* (no route).
+    ``place`` is what is there: *wire* (an answer), *silence*, *unreachable* or *prohibit* (such a route), *nowhere*.
     """
 
     name: str
@@ -37,14 +36,11 @@ class Mode(NamedTuple):
 
 
 _PORT = 443  # where the far end listens
-# Seconds that a connect is waited for: an answer, also to a second SYN (which TCP sends a second after one that was
-# lost), and where none should come.
-_PATIENCE, _SILENCE = 2.5, 0.15
+_PATIENCE, _SILENCE = 2.5, 0.15  # seconds of waiting for an answer, even to a second SYN after 1 s; and for none
 # The network beyond the wire and our own address there; everything else has no route.
 _WIRED = {socket.AF_INET: ("192.0.2.0", 24, "192.0.2.1"), socket.AF_INET6: ("2001:db8::", 64, "2001:db8::1")}
-_UNICAST, _LOCAL, _BLACKHOLE = 1, 2, 6  # RTN_UNICAST and so on
+_UNICAST, _BLACKHOLE = 1, 6  # RTN_UNICAST and so on
 _FAILING = {"unreachable": 7, "prohibit": 8}
-_ON_LINK = 4  # RTNH_F_ONLINK: the gateway is there, whatever the addresses say
 _LOOPBACK, _VETH = 1, 77  # indices of the interfaces; the second is ours to choose
 _MAC = {"near": bytes.fromhex("020000000001"), "far": bytes.fromhex("020000000002")}
 _NEW_LINK, _NEW_ADDRESS, _NEW_ROUTE, _NEW_NEIGHBOUR = 16, 20, 24, 28
@@ -76,41 +72,39 @@ class Channel:
     def pair(self, far: int) -> None:
         """Create a veth pair: one end here, the other in the namespace of a descriptor."""
         end = struct.pack("=BxHiII", 0, 0, _VETH, 0, 0)
-        peer = end + _attribute(3, b"far\0") + _attribute(1, _MAC["far"]) + _attribute(28, struct.pack("=i", far))
-        kind = _attribute(18, _attribute(1, b"veth\0") + _attribute(2, _attribute(1, peer)))
-        self.ask(_NEW_LINK, _CREATE, end + _attribute(3, b"near\0") + _attribute(1, _MAC["near"]) + kind)
+        peer = end + attribute(3, b"far\0") + attribute(1, _MAC["far"]) + attribute(28, struct.pack("=i", far))
+        kind = attribute(18, attribute(1, b"veth\0") + attribute(2, attribute(1, peer)))
+        self.ask(_NEW_LINK, _CREATE, end + attribute(3, b"near\0") + attribute(1, _MAC["near"]) + kind)
 
     def assign(self, index: int, address: str) -> None:
         """Give an interface an address, usable at once (IFA_F_NODAD)."""
-        family, packed = _pack(address)
+        family, packed = pack(address)
         head = struct.pack("=BBBBI", family, 8 * len(packed), 2, 0, index)
-        self.ask(_NEW_ADDRESS, _CREATE, head + _attribute(2, packed) + _attribute(1, packed))
+        self.ask(_NEW_ADDRESS, _CREATE, head + attribute(2, packed) + attribute(1, packed))
 
-    def route(
-        self, address: str, length: int | None = None, kind: int = _UNICAST, index: int = 0, *, via: str | None = None
-    ) -> None:
-        """Add a route to an address or a network: out of an interface, by a gateway there, or of a kind that fails."""
-        family, packed = _pack(address)
-        # The scope of IPv4: what is here is nearer than what is on the link, and that nearer than what has a gateway.
-        scope = (254 if kind == _LOCAL else 253) if index and not via and family == socket.AF_INET else 0
+    def route(self, address: str, length: int | None = None, kind: int = _UNICAST, index: int = 0) -> None:
+        """Add a route to an address or a network: out of an interface, or of a kind that fails."""
+        family, packed = pack(address)
+        scope = 253 if index and family == socket.AF_INET else 0
         length = 8 * len(packed) if length is None else length
-        head = struct.pack("=BBBBBBBBI", family, length, 0, 0, 254, 4, scope, kind, _ON_LINK if via else 0)
-        out = _attribute(4, struct.pack("=I", index)) if index else b""
-        gateway = _attribute(5, _pack(via)[1]) if via else b""
-        self.ask(_NEW_ROUTE, _CREATE, head + (_attribute(1, packed) if length else b"") + out + gateway)
+        head = struct.pack("=BBBBBBBBI", family, length, 0, 0, 254, 4, scope, kind, 0)
+        out = attribute(4, struct.pack("=I", index)) if index else b""
+        self.ask(_NEW_ROUTE, _CREATE, head + attribute(1, packed) + out)
 
     def neighbour(self, address: str, mac: bytes) -> None:
         """Say for good where an address is, so that nobody has to ask for it (NUD_PERMANENT)."""
-        family, packed = _pack(address)
+        family, packed = pack(address)
         head = struct.pack("=BxxxiHBB", family, _VETH, 0x80, 0, 0)
-        self.ask(_NEW_NEIGHBOUR, _CREATE, head + _attribute(1, packed) + _attribute(2, mac))
+        self.ask(_NEW_NEIGHBOUR, _CREATE, head + attribute(1, packed) + attribute(2, mac))
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
+    """Return one attribute of a request."""
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-def _pack(address: str) -> tuple[int, bytes]:
+def pack(address: str) -> tuple[int, bytes]:
+    """Return the family of an address, and its bytes."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return family, socket.inet_pton(family, address)
 
@@ -144,7 +138,7 @@ class Ground:
             try:
                 self._wire(*wire)
                 for mode in modes:
-                    if _pack(mode.address)[0] == family:
+                    if pack(mode.address)[0] == family:
                         self._place(mode)
             except OSError as error:
                 self.blocked[family] = f"not possible here: {error.strerror}"
@@ -183,9 +177,9 @@ class Ground:
 
 
 def _leave_network() -> None:
-    """Move to a new network namespace, in which we may ping, and no interface looks for a router by itself."""
+    """Move to a new network namespace, in which our group may ping, and no interface looks for a router by itself."""
     _call("unshare", _CLONE_NEWNET)
-    for name, text in (("ipv4/ping_group_range", "0 2147483647"), ("ipv6/conf/default/addr_gen_mode", "1")):
+    for name, text in (("ipv4/ping_group_range", f"{os.getegid()}\t" * 2), ("ipv6/conf/default/addr_gen_mode", "1")):
         with suppress(OSError), open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
             file.write(text)
 
@@ -200,7 +194,7 @@ def _call(name: str, *arguments: int) -> None:
 
 def attempt(mode: Mode, name: str) -> dict[str, Any]:
     """Make one attempt; return how it ended, or why it was not made."""
-    family = socket.AF_PACKET if mode.kind == "packet" else _pack(mode.address)[0]
+    family = socket.AF_PACKET if mode.kind == "packet" else pack(mode.address)[0]
     kind = {"tcp": socket.SOCK_STREAM, "raw": socket.SOCK_RAW}.get(mode.kind, socket.SOCK_DGRAM)
     icmp = socket.IPPROTO_ICMPV6 if family == socket.AF_INET6 else socket.IPPROTO_ICMP
     try:
@@ -230,10 +224,10 @@ def _connect(end: socket.socket, mode: Mode) -> str:
 def _send(end: socket.socket, mode: Mode, name: str) -> str:
     if mode.kind == "packet":
         device = dict(socket.if_nameindex()).get(_VETH, "lo")
-        header = bytes.fromhex("4500001c 00000000 40010000 c0000201") + _pack(mode.address)[1]  # IPv4 (RFC 791)
+        header = bytes.fromhex("4500001c 00000000 40010000 c0000201") + pack(mode.address)[1]  # IPv4 (RFC 791)
         end.sendto(header + _ECHO[socket.AF_INET], (device, 0x0800, 0, 0, _MAC["far"]))
     elif mode.kind == "routed":  # to ourselves by way of the address: a routing header (RFC 8754) leads there first
-        way = bytes.fromhex("0004040101000000") + _pack("::1")[1] + _pack(mode.address)[1]
+        way = bytes.fromhex("0004040101000000") + pack("::1")[1] + pack(mode.address)[1]
         end.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RTHDR, way)
         end.sendto(b"airgap-check", ("::1", mode.port))
     else:
@@ -259,8 +253,7 @@ def _withdraw(cgroup: str) -> None:
 
 
 def _say(fact: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(fact) + "\n")
-    sys.stdout.flush()
+    os.write(sys.stdout.fileno(), json.dumps(fact).encode() + b"\n")
 
 
 def _stop(*_: object) -> None:
@@ -297,7 +290,7 @@ def _perform(name: str, modes: list[Mode]) -> None:
     if not sys.stdin.readline():
         return
     for mode in modes:
-        why = ground.blocked.get(_pack(mode.address)[0])
+        why = ground.blocked.get(pack(mode.address)[0])
         _say({"mode": mode.name, "why": why} if why else attempt(mode, name))
     _say({"done": True})
     sys.stdin.readline()  # the namespaces stay until the last look at them

@@ -67,16 +67,14 @@ class Stage:
     def play(self, watcher: Watcher) -> audit.Done:
         """Wait until the rehearsal is over, or somebody says stop, and judge it. Raises `UsageError`."""
         if self._enclosure is None:
-            unseen = Evidence(kind="world", status="unavailable", reason=self._unsealed)
-            return self._judge((unseen,), self._inspection, watcher)
+            return self._judge(_unseen(self._unsealed), self._inspection, watcher)
         with self._enclosure as enclosure:
-            outcome = _listen(enclosure, watcher)
-        inspection = replace(
-            self._inspection,
-            self_test=outcome.trials,
-            relaxed=(*self._inspection.relaxed, *([outcome.cut] if outcome.cut else [])),
-        )
-        return self._judge(outcome.evidence, inspection, watcher)
+            told = _listen(enclosure, watcher)
+        if isinstance(told, line.Unseen):
+            return self._judge(_unseen(told.reason), self._inspection, watcher)
+        relaxed = (*self._inspection.relaxed, *([told.cut] if told.cut else []))
+        inspection = replace(self._inspection, self_test=told.trials, relaxed=relaxed)
+        return self._judge(told.evidence, inspection, watcher)
 
     def _judge(self, evidence: tuple[Evidence, ...], inspection: Inspection, watcher: Watcher) -> audit.Done:
         policy = self._given or _derived(evidence)
@@ -86,7 +84,7 @@ class Stage:
         return audit.Done(self._plan, inspection, report, policy, self._rules)
 
 
-def _listen(enclosure: Enclosure, watcher: Watcher) -> line.Outcome:
+def _listen(enclosure: Enclosure, watcher: Watcher) -> line.Outcome | line.Unseen:
     """Hear what the rehearsal tells, until its outcome; whoever says stop ends it, and has the outcome, too."""
     ended = threading.Event()
 
@@ -103,18 +101,20 @@ def _listen(enclosure: Enclosure, watcher: Watcher) -> line.Outcome:
             match told:
                 case line.Stage():
                     watcher.progress(told.text)
-                case line.Said():
-                    watcher.ready(told.text)
                 case line.Refused():
                     raise UsageError(told.reason)
                 case line.Failed():
                     raise FaultError(told.traceback)
-                case line.Outcome():
+                case line.Outcome() | line.Unseen():
                     return told
     finally:
         ended.set()
         passing.join()
     raise FaultError("the rehearsal ended without a word: somebody has killed it")
+
+
+def _unseen(reason: str) -> tuple[Evidence, ...]:
+    return (Evidence(kind="world", status="unavailable", reason=reason),)
 
 
 def _derived(evidence: tuple[Evidence, ...]) -> Policy:

@@ -20,7 +20,7 @@ from airgap_check.evidence.fact import Workload
 from airgap_check.kernel import namespaces, netns, procfs
 from airgap_check.kernel.sieve import NOTHING
 from airgap_check.observers.calls import Calls
-from airgap_check.observers.observer import Epoch
+from airgap_check.observers.observer import Epoch, UnobservableError
 from airgap_check.plan import Observing
 from airgap_check.policy import many
 from airgap_check.policy.allowlist import Allowlist
@@ -78,6 +78,8 @@ class Rehearsal:
         self._tell = within.tell
         try:
             outcome: line.Line = self._rehearse(within)
+        except UnobservableError as error:
+            outcome = line.Unseen(str(error))
         except AirgapError as error:
             outcome = line.Refused(str(error))
         except BaseException:  # noqa: BLE001  (told to the tool outside, which fails of it)
@@ -99,7 +101,10 @@ class Rehearsal:
             self._stage("testing that they see")
             observation.begin()
             calls = observation.attempts
-            assert isinstance(calls, Calls), "it was asked for"
+            if not isinstance(calls, Calls):
+                raise UnobservableError(
+                    "; ".join(item.reason for item in observation.finish() if item.kind == "attempts")
+                )
             command = self._launch(calls, environ)
             self._stage("rehearsing")
             cut = self._watch(command, diary, environ)

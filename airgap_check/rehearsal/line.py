@@ -20,14 +20,14 @@ class Stage(msgspec.Struct, frozen=True, tag_field="kind", tag="stage"):
     text: str
 
 
-class Said(msgspec.Struct, frozen=True, tag_field="kind", tag="said"):
-    """Something for people to read at once."""
-
-    text: str
-
-
 class Refused(msgspec.Struct, frozen=True, tag_field="kind", tag="refused"):
     """The rehearsal cannot be, for a reason that whoever asked for it can change."""
+
+    reason: str
+
+
+class Unseen(msgspec.Struct, frozen=True, tag_field="kind", tag="unseen"):
+    """Nothing was rehearsed, as nobody could have seen it."""
 
     reason: str
 
@@ -46,7 +46,7 @@ class Outcome(msgspec.Struct, frozen=True, tag_field="kind", tag="outcome"):
     cut: str | None = None
 
 
-Line = Stage | Said | Refused | Failed | Outcome
+Line = Stage | Refused | Unseen | Failed | Outcome
 _DECODER = msgspec.json.Decoder(Line)
 
 

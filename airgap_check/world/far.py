@@ -168,8 +168,7 @@ class Doors:
                     return None
                 continue  # the client has gone already (accept(2))
             end.setblocking(False)  # noqa: FBT003 -- as above
-            for option in (socket.TCP_NODELAY, socket.TCP_QUICKACK):  # else some answer waits for 40 ms (tcp(7))
-                end.setsockopt(socket.IPPROTO_TCP, option, 1)
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             here = end.getsockname()
             return _Guest(end, Account("tcp", source[1], _plain(here[0]), here[1]), self._doors[door])
 

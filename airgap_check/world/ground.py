@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from contextlib import suppress
 from typing import NamedTuple
 
 from airgap_check.kernel import namespaces
-from airgap_check.observers.canary import Channel
+from airgap_check.observers.canary import Channel, attribute, pack
 from airgap_check.world import redirection
 
 RESOLVER = "127.0.0.53"  # of the name server, on near's loopback
@@ -20,7 +21,9 @@ NEAR = ("198.19.255.254", "2001:2:0:ffff::fe")  # our own addresses there
 _GATEWAYS = ("198.19.255.1", "fe80::1")
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104  (in a namespace that nobody reaches)
 _LOOPBACK, _VETH = 1, 77  # the interfaces; the second has the number that the channel gives it
-_LOCAL, _BLACKHOLE = 2, 6  # RTN_LOCAL, RTN_BLACKHOLE
+_NEW_ROUTE, _CREATE = 24, 0x605  # RTM_NEWROUTE; NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
+_UNICAST, _LOCAL, _BLACKHOLE = 1, 2, 6  # RTN_UNICAST and so on
+_HOST, _ON_LINK = 254, 4  # RT_SCOPE_HOST, RTNH_F_ONLINK
 _TRANSPARENT = {socket.AF_INET: (socket.IPPROTO_IP, 19), socket.AF_INET6: (socket.IPPROTO_IPV6, 75)}
 _DESTINATION = {
     socket.AF_INET: (socket.IPPROTO_IP, 20),
@@ -28,6 +31,26 @@ _DESTINATION = {
 }  # IP_RECVORIGDSTADDR
 _BACKLOG, _DATAGRAMS = 4096, 4 << 20  # connections that wait; bytes of datagrams that do
 _MAC = {"near": bytes.fromhex("020000000001"), "far": bytes.fromhex("020000000002")}
+
+
+class _Wire(Channel):
+    """A channel that routes everything one way."""
+
+    def lead(self, family: int, interface: int, gateway: str) -> None:
+        """Send everything to a gateway, whatever the addresses on the interface say."""
+        out = attribute(4, struct.pack("=I", interface)) + attribute(5, pack(gateway)[1])
+        self.ask(_NEW_ROUTE, _CREATE, self._head(family, _UNICAST, scope=0, flags=_ON_LINK) + out)
+
+    def keep(self, family: int, kind: int) -> None:
+        """Take everything in for ourselves (RTN_LOCAL), or let it vanish (RTN_BLACKHOLE)."""
+        scope = _HOST if kind == _LOCAL and family == socket.AF_INET else 0
+        out = attribute(4, struct.pack("=I", _LOOPBACK)) if kind == _LOCAL else b""
+        self.ask(_NEW_ROUTE, _CREATE, self._head(family, kind, scope=scope) + out)
+
+    @staticmethod
+    def _head(family: int, kind: int, *, scope: int, flags: int = 0) -> bytes:
+        """Return the rtmsg of a default route, static, in the main table (include/uapi/linux/rtnetlink.h)."""
+        return struct.pack("=BBBBBBBBI", family, 0, 0, 0, 254, 4, scope, kind, flags)
 
 
 class Ground(NamedTuple):
@@ -46,7 +69,7 @@ def lay(world: str) -> Ground:
     In the worlds *accept* and *nxdomain* there is a socket for everything; *reject* and *drop* have none.
     """
     _enter_new_network()
-    far_channel, far = Channel(), os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    far_channel, far = _Wire(), os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     tcp: list[socket.socket] = []
     udp: list[socket.socket] = []
     if world in {"accept", "nxdomain"}:
@@ -55,7 +78,7 @@ def lay(world: str) -> Ground:
             socket.IPPROTO_TCP: tcp[0].getsockname()[1], socket.IPPROTO_UDP: udp[0].getsockname()[1]
         })  # fmt: skip
     _enter_new_network()
-    near_channel = Channel()
+    near_channel = _Wire()
     near_channel.pair(far)
     for channel in (near_channel, far_channel):
         channel.up(_LOOPBACK)
@@ -63,20 +86,14 @@ def lay(world: str) -> Ground:
     for address, gateway in zip(NEAR, _GATEWAYS, strict=True):
         near_channel.assign(_VETH, address)
         near_channel.neighbour(gateway, _MAC["far"])
-        near_channel.route(_any(address), 0, index=_VETH, via=gateway)
         far_channel.route(address, index=_VETH)
         far_channel.neighbour(address, _MAC["near"])
-        if world == "drop":
-            far_channel.route(_any(address), 0, _BLACKHOLE)
-        else:
-            far_channel.route(_any(address), 0, _LOCAL, _LOOPBACK)
+        family = pack(address)[0]
+        near_channel.lead(family, _VETH, gateway)
+        far_channel.keep(family, _BLACKHOLE if world == "drop" else _LOCAL)
     for channel in (near_channel, far_channel):
         channel.up(_VETH)  # whoever sets the carrier holds the lock that this waits for
     return Ground(far, tcp, udp, [_name_server(socket.SOCK_STREAM)], [_name_server(socket.SOCK_DGRAM)])
-
-
-def _any(address: str) -> str:
-    return _ANYWHERE[":" in address]
 
 
 def _enter_new_network() -> None:
@@ -85,7 +102,7 @@ def _enter_new_network() -> None:
     for name, text in (
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
-        ("ipv4/ping_group_range", "0 2147483647"),
+        ("ipv4/ping_group_range", f"{os.getegid()} {os.getegid()}"),
         ("ipv6/conf/default/addr_gen_mode", "1"),
         ("ipv6/conf/default/accept_ra", "0"),
     ):

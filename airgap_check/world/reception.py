@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 from airgap_check.dissect import hello
@@ -46,23 +46,24 @@ _SPEAKERS: dict[opening.Kind, Converse] = {
 
 async def receive(line: Line, account: Account, host: Host) -> None:
     """Talk to a client until it closes, or all is said. Raises OSError for what goes wrong on the way."""
-    for _ in range(_DEEPEST):
-        further = await _converse(line, account, host)
-        if further is None:
-            break
-        line = further
-    account.ended = account.ended or ("closed by the client" if line.over else "answered, and closed")
-    if not line.over:
-        await _part(line)
+    async with AsyncExitStack() as held:
+        for _ in range(_DEEPEST):
+            further = await _converse(line, account, host, held)
+            if further is None:
+                break
+            line = further
+        account.ended = account.ended or ("closed by the client" if line.over else "answered, and closed")
+        if not line.over:
+            await _part(line)
 
 
-async def _converse(line: Line, account: Account, host: Host) -> Line | None:
+async def _converse(line: Line, account: Account, host: Host, held: AsyncExitStack) -> Line | None:
     """Let the one answer who speaks the same; return the line that goes on, None at the end."""
     kind = await _hear(line, account, host)
     if kind == "more":
         return None  # nothing was said
     if kind == "tls":
-        return await _secure(line, account, host)
+        return await _secure(line, account, host, held)
     agreed = line.protocol if isinstance(line, Secured) else None
     if kind == "unknown":
         kind = _expected(line, account, agreed)
@@ -100,7 +101,7 @@ def _expected(line: Line, account: Account, agreed: str | None) -> opening.Kind:
     return "mysql" if account.port == greeting.MYSQL or account.spoken == "mysql" else "unknown"
 
 
-async def _secure(line: Line, account: Account, host: Host) -> Line | None:
+async def _secure(line: Line, account: Account, host: Host, held: AsyncExitStack) -> Line | None:
     """Agree to TLS as the one whom the client wants to speak to; return the line within, None where it refuses."""
     while not _is_whole(line.said) and len(line.said) < ROOM:
         try:
@@ -112,6 +113,8 @@ async def _secure(line: Line, account: Account, host: Host) -> Line | None:
     account.seek(said.name if said else None)
     if account.spoken == "nothing":
         account.open_with("tls", opening.begin("tls", line.said))
+    if not account.encrypted:
+        await held.enter_async_context(host.secure)
     within = Secured(line, host.context(account))
     try:
         await within.shake_hands()

@@ -23,7 +23,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("deployment",),
     ("release",),
     ("collectors", "captures", "probes", "drivers"),
-    ("observers", "world"),
+    ("observers",),
+    ("world",),
     ("view",),
     ("rule",),
     ("rulebook",),
@@ -124,8 +125,10 @@ def test_only_derive_knows_both_the_product_and_the_policy() -> None:
 
 def test_third_party_libraries_have_one_home() -> None:
     homes = {
-        "cryptography": ("dissect", "probes", "pseudonyms", "release"),
-        "dns": ("names", "dissect"),
+        "cryptography": ("dissect", "probes", "pseudonyms", "release", "world.authority"),
+        "dns": ("names", "dissect", "world.answers"),
+        "h11": ("world.http1",),
+        "h2": ("world.http2",),
         "jinja2": ("reporters.html_report",),
         "markupsafe": ("reporters.html_report",),
         "numpy": ("captures",),
@@ -163,13 +166,17 @@ def test_the_complete_list_of_who_opens_sockets() -> None:
     # or listen. probes.tls speaks over what it is given, and collectors.postgresql_session lets libpq dial an approved
     # database. alerts.line dials what alerts.approval says the policy approves; alerts.webhook and alerts.mail speak
     # HTTP and SMTP over it and dial nothing. service sends datagrams to the service manager's own local socket, alone.
+    # world.* answer in a network namespace that leads nowhere, and dial nothing.
+    # drivers.http alone speaks to the command that is rehearsed, at 127.0.0.1.
     # kernel.foreign_socket asks what others opened; observers.oversight and its script overseen share a pair.
     assert openers == {
-        "alerts.line", "alerts.webhook",
+        "alerts.line", "alerts.webhook", "drivers.http",
         "kernel.foreign_socket",
         "kernel.netlink", "kernel.netns_cookie", "kernel.packet", "names.query", "observers.canary",
         "observers.overseen", "observers.oversight", "probes.dial",
         "probes.tls", "service",
+        "world.authority", "world.datagrams", "world.far", "world.host", "world.line", "world.reception",
+        "world.through",
     }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ NOTE = {
         "body": {"type": "textarea"},
     },
 }  # fmt: skip
+PLATFORMS = {"manifest": {"id": "com.objectstack.a"}}
 PLAIN: dict[str, tuple[int, Any]] = {
     "GET /api/v1/health": (200, {}),
     "GET /_console/": (200, '<script src="./assets/a.js"></script><link href="//e.example/x.css"><a href="../up.js">'),
@@ -44,7 +45,7 @@ PLAIN: dict[str, tuple[int, Any]] = {
     "PATCH /api/v1/data/note/n1": (422, {"code": "NOPE"}),
     "GET /api/v1/auth/get-session": (200, {"user": {"id": "u1"}}),
     "PATCH /api/v1/data/sys_user/u1": (403, {}),
-    "GET /api/v1/packages": (200, {"data": {"packages": [{"manifest": {"id": i}} for i in ("demo", "com.objectstack.a")]}}),
+    "GET /api/v1/packages": (200, {"data": {"packages": [{"manifest": {"id": "demo"}}, PLATFORMS]}}),
     "GET /api/v1/meta/app": (200, {"items": [{"name": "crm"}, {"name": "setup"}]}),
     "POST /api/v1/marketplace/install-local": (200, {}),
 }  # fmt: skip
@@ -119,8 +120,8 @@ def test_the_pages_worth_opening_are_those_of_the_application() -> None:
         _, driven = drive(server)
     assert driven.port == server.port
     assert set(driven.pages) >= {
-        "/", "/api/v1/docs", "/_console/apps/setup/metadata/object/note", "/_console/apps/crm", "/_console/apps/crm/note",
-        "/_console/studio/demo/automations",
+        "/", "/api/v1/docs", "/_console/apps/setup/metadata/object/note", "/_console/apps/crm",
+        "/_console/apps/crm/note", "/_console/studio/demo/automations",
     }  # fmt: skip
     assert not [page for page in driven.pages if "com.objectstack" in page]
 

@@ -12,8 +12,6 @@ from airgap_check.commands.audit import keep_silent
 from airgap_check.errors import UsageError
 
 if TYPE_CHECKING:
-    import socket
-
     from airgap_check.evidence.fact import Workload
     from airgap_check.plan import Plan
     from airgap_check.rehearsal.wish import Wish
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 HELP = "run a command in a sealed world and judge what it reaches for: -- COMMAND"
 WORLDS = ("accept", "nxdomain", "drop", "reject")  # as rehearsal.wish.World, whose module is heavy; a test compares
 _SECONDS, _DRIVEN_SECONDS = 120.0, 600.0  # at most, without and with a driver that says when it is done
-_LOCAL = "127.0.0.1"
+_HERE = "127.0.0.1"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +52,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--publish", metavar="PORT", action="append", default=[], type=_port,
-        help=f"let this machine reach the command's port, at the same one of {_LOCAL} (repeatable)",
+        help=f"let this machine reach the command's port, at the same one of {_HERE} (repeatable)",
     )  # fmt: skip
     parser.add_argument(
         "--allow-through", metavar="NAME=HOST:PORT", action="append", default=[],
@@ -105,6 +103,7 @@ def _wish(arguments: argparse.Namespace) -> Wish:
     """Read what is to be rehearsed, and how. Raises `UsageError`."""
     from airgap_check.drivers import chromium, driver
     from airgap_check.rehearsal.wish import Wish
+    from airgap_check.world import publication
 
     if not arguments.argument:
         raise UsageError("there is no command to rehearse: write it after --")
@@ -123,7 +122,7 @@ def _wish(arguments: argparse.Namespace) -> Wish:
         browser=arguments.browser,
         trusted=not arguments.no_trust,
         through=through,
-        published=_listen(arguments.publish),
+        published=publication.listen(arguments.publish),
         shown=not arguments.quiet,
         prove=not arguments.no_self_test,
         workload=_workload(arguments.workload) if arguments.workload else None,
@@ -167,7 +166,7 @@ def _through(text: str) -> tuple[str, str]:
 
     name, _, place = text.partition("=")
     host, _, port = place.rpartition(":")
-    host = _LOCAL if host == "localhost" else host.strip("[]")
+    host = _HERE if host == "localhost" else host.strip("[]")
     if not name or not host or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 1 << 16):
         raise UsageError(f"--allow-through {text}: write NAME=HOST:PORT")
     try:
@@ -179,16 +178,3 @@ def _through(text: str) -> tuple[str, str]:
     if not address.is_loopback and address.packed not in {one.address for one in rtnetlink.addresses()}:
         raise UsageError(f"--allow-through {text}: {host} is not this machine, and nothing may leave it")
     return normal(name), f"{host}:{port}"
-
-
-def _listen(ports: list[int]) -> dict[int, socket.socket]:
-    """Listen on loopback, for this machine alone, at the ports that shall lead inside. Raises `UsageError`."""
-    import socket
-
-    listeners = {}
-    for port in ports:
-        try:
-            listeners[port] = socket.create_server((_LOCAL, port))
-        except OSError as error:
-            raise UsageError(f"--publish {port}: {error.strerror}") from error
-    return listeners

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LIFETIME = 60  # seconds that an answer may be kept
 _SMALLEST, _LARGEST = 512, 0xFFFF
-_QUESTIONS = 4  # of a message that are answered; everybody asks one
+_QUESTIONS = 4  # of a message that are noted; everybody asks one
 _PORTS = {  # of SRV records, by service; what is none of these gets that of HTTPS
     "_http": 80, "_ldap": 389, "_ldaps": 636, "_kerberos": 88, "_kpasswd": 464, "_mongodb": 27017, "_gc": 3268,
     "_postgresql": 5432, "_mysql": 3306, "_redis": 6379, "_smtp": 25, "_submission": 587, "_submissions": 465,
@@ -76,12 +76,17 @@ class Answers:
             return _SILENCE
         if query.flags & dns.flags.QR or not query.question:
             return _SILENCE
-        asked = [(each.name, each.rdtype) for each in query.question[:_QUESTIONS]]
-        lines = tuple(f"DNS {dns.rdatatype.to_text(kind)} {_text(owner) or '.'}" for owner, kind in asked)
+        lines = tuple(
+            f"DNS {dns.rdatatype.to_text(each.rdtype)} {_text(each.name) or '.'}"
+            for each in query.question[:_QUESTIONS]
+        )
         response = dns.message.make_response(query, recursion_available=True)
-        if query.opcode() == dns.opcode.QUERY:
-            for owner, kind in asked:
-                response.set_rcode(self._answer(response, owner, kind))
+        del response.question[1:]
+        if len(query.question) > 1:
+            response.set_rcode(dns.rcode.FORMERR)  # RFC 9619
+        elif query.opcode() == dns.opcode.QUERY:
+            (asked,) = query.question
+            response.set_rcode(self._answer(response, asked.name, asked.rdtype))
         else:
             response.set_rcode(dns.rcode.NOTIMP)
         room = min(max(_SMALLEST, query.payload), _LARGEST) if datagram else _LARGEST

@@ -6,14 +6,28 @@ The listening sockets belong to the machine's network, on loopback; the connecti
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Mapping
+from airgap_check.errors import UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_HERE = "127.0.0.1"
 _CHUNK = 1 << 16
+
+
+def listen(ports: Iterable[int]) -> dict[int, socket.socket]:
+    """Listen on loopback, for this machine alone, at the ports that shall lead inside. Raises `UsageError`."""
+    listeners: dict[int, socket.socket] = {}
+    for port in ports:
+        try:
+            listeners[port] = socket.create_server((_HERE, port))
+        except OSError as error:
+            raise UsageError(f"--publish {port}: {error.strerror}") from error
+    return listeners
 
 
 def serve(published: Mapping[int, socket.socket]) -> None:
@@ -34,7 +48,7 @@ async def _serve(published: Mapping[int, socket.socket]) -> None:
 async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
     ends = [writer]
     with suppress(OSError):
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        inner_reader, inner_writer = await asyncio.open_connection(_HERE, port)
         ends.append(inner_writer)
         await asyncio.gather(_pass_on(reader, inner_writer), _pass_on(inner_reader, writer))
     for end in ends:

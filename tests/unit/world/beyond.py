@@ -15,10 +15,9 @@ import pytest
 
 from airgap_check.world import far
 from airgap_check.world.authority import Authority
-from airgap_check.world.meeting import Met, Message, Named, Orders, Trouble
+from airgap_check.world.meeting import Message, Met, Named, Orders, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
 _DECODER = msgspec.json.Decoder(Message)
@@ -63,7 +62,8 @@ class Beyond:
     @staticmethod
     def _listen(port: int) -> list[socket.socket]:
         made = []
-        for kind, number in ((socket.SOCK_STREAM, port), (socket.SOCK_DGRAM, port), (socket.SOCK_DGRAM, 0), (socket.SOCK_STREAM, 0)):
+        wanted = (socket.SOCK_STREAM, port), (socket.SOCK_DGRAM, port), (socket.SOCK_DGRAM, 0), (socket.SOCK_STREAM, 0)
+        for kind, number in wanted:
             end = socket.socket(socket.AF_INET, kind)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -137,9 +137,3 @@ class Beyond:
         if protocols:
             context.set_alpn_protocols(list(protocols))
         return context.wrap_socket(self.dial(), server_hostname=name)
-
-
-@pytest.fixture
-def beyond() -> Iterator[Beyond]:
-    with Beyond() as world:
-        yield world

@@ -1,0 +1,27 @@
+"""The world on loopback, for every test below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.world.beyond import Beyond, authority
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def beyond() -> Iterator[Beyond]:
+    with Beyond() as world:
+        yield world
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> str:
+    """The path of the file that a client is given to trust the world."""
+    path = tmp_path / "ca.pem"
+    path.write_bytes(authority().certificate)
+    return str(path)

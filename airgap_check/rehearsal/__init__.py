@@ -130,7 +130,7 @@ def _check_through(wish: Wish, policy: Policy | None, today: date) -> None:
     if policy is None:
         raise UsageError("--allow-through is for names that a policy approves: add --policy FILE")
     allowlist = Allowlist(policy, (), today)
-    for name in wish.through:
+    for name, place in wish.through.items():
         host = name.rpartition(":")[0] or name
         if not allowlist.covers_name(host):
-            raise UsageError(f"--allow-through {name}: no entry of the policy allows that name")
+            raise UsageError(f"--allow-through {name}={place}: no entry of the policy allows that name")

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _MODULES = "the kernel modules nf_tables, nft_tproxy and veth are needed"
+_CONTAINED = (
+    "in a container, its engine must mask nothing of /proc "
+    "(docker: --security-opt systempaths=unconfined, podman: --security-opt unmask=ALL)"
+)
 _ADVICE = "run this as root, or where ordinary users may make user namespaces"
 
 
@@ -152,7 +156,7 @@ class _Keeper:
         _quiet()
         ferryman = self._ferry() if self._orders.through else None
         if not namespaces.may_administer():
-            self._try("a user namespace", namespaces.become_own_user, namespaces.why_not() or _ADVICE)
+            self._try("user namespace", namespaces.become_own_user, namespaces.why_not() or _ADVICE)
             namespaces.die_with(os.getppid())  # the kernel may have forgotten, as our rights have changed
         laid: Ground = self._try("network namespaces", lambda: ground.lay(self._orders.world), _MODULES)
         authority = Authority(self._around.now)
@@ -166,7 +170,7 @@ class _Keeper:
         published = self._around.published
         if published:
             _fork(lambda: publication.serve(published), [listener.fileno() for listener in published.values()])
-        self._try("a pid namespace", lambda: namespaces.unshare(namespaces.PID), _ADVICE)
+        self._try("pid namespace", lambda: namespaces.unshare(namespaces.PID), _ADVICE)
         trusted = authority.certificate if self._orders.trusted else None
         pipes = [tell, heed, meetings, world]
 
@@ -187,7 +191,7 @@ class _Keeper:
             namespaces.unshare(namespaces.MOUNT | namespaces.IPC)
             return interior.furnish(socket.gethostname(), trusted, self._around.environ)
 
-        return self._try("a mount namespace with a /proc of its own", furnish, "inside of a container that needs more")
+        return self._try("mount namespace with a /proc of its own", furnish, _CONTAINED)
 
     def _ferry(self) -> socket.socket:
         """Leave somebody in the machine's network who connects to what was asked for, and to nothing else."""

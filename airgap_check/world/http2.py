@@ -17,20 +17,37 @@ if TYPE_CHECKING:
     from airgap_check.world.host import Host
     from airgap_check.world.line import Line
 
+_PREFACE, _HEAD = 24, 9  # bytes that a connection begins with, and those before a frame
+_LARGEST = 1 << 14  # RFC 9113 6.5.2
+
 
 async def converse(line: Line, account: Account, host: Host) -> Line | None:
     """Answer requests until the client closes."""
     talk = _Talk(account, host)
+    heard = await line.exactly(_PREFACE)
     try:
-        while await line.more() if not line.said else True:
-            going = talk.hear(line.take())
+        while heard is not None:
+            going = talk.hear(heard)
             await line.send(talk.connection.data_to_send())
             if not going:
-                return None
+                break
+            heard = await _frame(line)
     except h2.exceptions.ProtocolError as error:
         account.ended = f"no proper HTTP/2: {type(error).__name__}"
         await line.send(talk.connection.data_to_send())
     return None
+
+
+async def _frame(line: Line) -> bytes | None:
+    """Take one frame. The library would wait for one of 16 MiB, and keep it, before it says that this is too much."""
+    head = await line.exactly(_HEAD)
+    if head is None:
+        return None
+    size = int.from_bytes(head[:3], "big")
+    if size > _LARGEST:
+        raise h2.exceptions.FrameTooLargeError("more than was agreed on")
+    body = await line.exactly(size)
+    return None if body is None else head + body
 
 
 class _Talk:

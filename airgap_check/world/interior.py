@@ -26,6 +26,11 @@ _LARGEST = 4 << 20  # bytes of a file of certificates
 _HOSTS = "127.0.0.1 localhost {name}\n::1 localhost ip6-localhost ip6-loopback\n"
 # What each variable makes its readers trust: the file itself beside what they trust already, or nothing else.
 _ADDED, _INSTEAD = "NODE_EXTRA_CA_CERTS", ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+# And those that win over these for one program each, which matters only where somebody has set them.
+_WHERE_SET = (
+    "AWS_CA_BUNDLE", "CARGO_HTTP_CAINFO", "CURL_CA_BUNDLE", "DENO_CERT", "GIT_SSL_CAINFO",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "HTTPLIB2_CA_CERTS", "NIX_SSL_CERT_FILE", "PIP_CERT",
+)  # fmt: skip
 
 
 class Interior(NamedTuple):
@@ -61,7 +66,8 @@ def furnish(hostname: str, authority: bytes | None, environ: Mapping[str, str]) 
     for path, content in trusted.items():
         with open(path, "wb") as file:
             file.write(content)
-    trust = {_ADDED: _AUTHORITY, **dict.fromkeys(_INSTEAD, _BUNDLE)} if trusted else {}
+    named = (*_INSTEAD, *(name for name in _WHERE_SET if name in environ))
+    trust = {_ADDED: _AUTHORITY, **dict.fromkeys(named, _BUNDLE)} if trusted else {}
     return Interior(trust, tuple(blind))
 
 

@@ -6,6 +6,7 @@ The listening sockets belong to the machine's network, on loopback; the connecti
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ def listen(ports: Iterable[int]) -> dict[int, socket.socket]:
         try:
             listeners[port] = socket.create_server((_HERE, port))
         except OSError as error:
-            raise UsageError(f"--publish {port}: {error.strerror}") from error
+            raise UsageError(f"--publish {port}: {os.strerror(error.errno or 0)}") from error
     return listeners
 
 

@@ -27,9 +27,9 @@ def target(text: bytes, host_field: bytes = b"") -> Target:
     """Read the target of a request (RFC 9112 3.2); one in absolute form says itself whom it is for."""
     scheme, mark, rest = text[:4096].partition(b"://")
     if mark and scheme.isalpha():
-        authority, slash, path = rest.partition(b"/")
+        authority, _, path = rest.partition(b"/")
         authority, question, query = authority.partition(b"?")
-        return Target(_authority(authority), (slash + path or question + query or b"/").decode("latin-1"))
+        return Target(_authority(authority), (b"/" + path + question + query).decode("latin-1"))
     return Target(_authority(host_field), text[:4096].decode("latin-1"))
 
 

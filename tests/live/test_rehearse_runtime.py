@@ -20,6 +20,7 @@ CLOUD = "cloud.objectos.ai:443"
 MARKETPLACE = "GET /api/v1/marketplace/packages"
 SIGN_UP = "POST /api/v1/auth/sign-up/email"
 RESET = "POST /api/v1/auth/request-password-reset"
+REMARKS = {"artifact.mount-writable", "policy.unused-entry"}  # of where a test's files lie, and of its policy
 BOOT = None  # what is reached for while nobody asked for anything
 OFF = {"OS_CLOUD_URL": "off"}
 MUST_BE_OFF = {"cloud_url": "must-be-off"}
@@ -116,7 +117,7 @@ def test_switched_off_it_reaches_for_nobody_not_even_for_an_inline_package(tmp_p
     assert audit.visits(MARKETPLACE) == {"skipped"}  # there is none, which the server was asked for
     assert audit.visits("POST /api/v1/marketplace/install-local") == {"done"}
     assert audit.visits("POST /api/v1/data/demo_note") == {"done"}
-    assert audit.exit_code == 0, audit.summary()
+    assert audit.failed() - REMARKS == {"package.not-approved"}, audit.summary()
 
 
 def test_an_explicit_internal_cloud_is_reached_on_the_same_request(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_an_explicit_internal_cloud_is_reached_on_the_same_request(tmp_path: Pat
 def test_telemetry_is_sent_every_ten_seconds_unasked(tmp_path: Path) -> None:
     place = "otel.corp.example:4318"
     settings = OFF | {"OS_OBS_EXPORTER": "otlp", "OS_OTLP_ENDPOINT": f"http://{place}"}
-    audit = run(tmp_path, settings, "--for", "45s", approved=(approve("otel.corp.example", 4318, "monitoring"),))
+    audit = run(tmp_path, settings, "--for", "60s", approved=(approve("otel.corp.example", 4318, "monitoring"),))
     assert audit.names() == {place}, audit.summary()
     assert "POST /v1/metrics" in audit.to(place)["requests"]
     assert audit.to(place)["count"] >= 3
@@ -200,3 +201,4 @@ def test_switched_off_the_browser_still_leaves(tmp_path: Path) -> None:
     assert audit.names() == set(), audit.summary()
     assert "cdn.jsdelivr.net:443" in audit.names(seen="browser"), audit.summary()
     assert "rehearse.browser-fetch" in audit.failed()
+    assert audit.exit_code == 0, audit.summary()  # a remark on a page is no verdict on the server

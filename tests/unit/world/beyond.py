@@ -49,6 +49,7 @@ class Beyond:
 
     def __init__(self, orders: Orders | None = None, *, port: int = 0, ferry: socket.socket | None = None) -> None:
         self._orders, self._ferry = orders or Orders(), ferry
+        self._authority = authority()
         self._told, self._tell = os.pipe()
         self._stopped, self._stop = os.pipe()
         self._lines: list[bytes] = []
@@ -86,7 +87,7 @@ class Beyond:
     def _serve(self) -> None:
         tcp, udp, names, streams = self._sockets
         far.serve(
-            self._orders, tcp=[tcp], udp=[udp], name_udp=[names], name_tcp=[streams], authority=authority(),
+            self._orders, tcp=[tcp], udp=[udp], name_udp=[names], name_tcp=[streams], authority=self._authority,
             tell=self._tell, ferry=self._ferry, stop=self._stopped,
         )  # fmt: skip
         os.close(self._tell)

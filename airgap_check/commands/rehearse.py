@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ HELP = "run a command in a sealed world and judge what it reaches for: -- COMMAN
 WORLDS = ("accept", "nxdomain", "drop", "reject")  # as rehearsal.wish.World, whose module is heavy; a test compares
 _SECONDS, _DRIVEN_SECONDS = 120.0, 600.0  # at most, without and with a driver that says when it is done
 _HERE = "127.0.0.1"
+_LIBRARIES = ("cryptography", "h11", "h2")  # what the world speaks with
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +109,8 @@ def _wish(arguments: argparse.Namespace) -> Wish:
 
     if not arguments.argument:
         raise UsageError("there is no command to rehearse: write it after --")
+    if missing := [library for library in _LIBRARIES if find_spec(library) is None]:
+        raise UsageError(f"{', '.join(missing)} cannot be imported: pip install 'airgap-check[rehearse]'")
     if arguments.browser:
         chromium.find()
     drive = driver.prepare(arguments.drive) if arguments.drive else None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def beyond() -> Iterator[Beyond]:
     with Beyond() as world:
         yield world
+    assert not [met for met in world.met() if "world" in met.ended and "failed" in met.ended]
+    assert not [reason for reason in world.troubles() if "failed" in reason]
 
 
 @pytest.fixture

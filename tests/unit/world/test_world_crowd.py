@@ -1,0 +1,174 @@
+"""Many at a time, long ones, slow readers, and the way through: what the world keeps of them when it ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from airgap_check.world import far, ferry, teller
+from airgap_check.world.meeting import Message, Met, Orders, Trouble
+from tests.unit.world.beyond import Beyond, authority
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_what_is_open_at_the_end_is_told(beyond: Beyond) -> None:
+    with beyond.dial() as silent, beyond.dial() as busy:
+        busy.sendall(b"GET /a HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        assert busy.recv(4096)
+        told = {met.source: met for met in beyond.met()}
+        assert told[silent.getsockname()[1]].spoken == "nothing"
+        met = told[busy.getsockname()[1]]
+    assert (met.spoken, met.name, met.ended) == ("http", "a.example", "open when the rehearsal ended")
+
+
+def test_two_thousand_at_a_time_are_told_every_one(beyond: Beyond) -> None:
+    with ExitStack() as held:
+        for number in range(2000):
+            held.enter_context(beyond.dial()).sendall(b"hello %d\n" % number) if number % 4 == 0 else None
+            with beyond.dial() as end:
+                end.sendall(b"bye %d\n" % number)
+        openings = {met.opening for met in beyond.met()}
+    assert openings >= {f"bye {number}" for number in range(2000)}
+    assert openings >= {f"hello {number}" for number in range(0, 2000, 4)}
+    assert not beyond.troubles()
+
+
+def test_those_beyond_the_limit_wait_their_turn_or_are_told_by_their_first_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(far, "_MOST_OPEN", 1)
+    with Beyond() as beyond, beyond.dial() as first, beyond.dial() as second, beyond.dial() as third:
+        for end, path in ((first, b"/1"), (second, b"/2"), (third, b"/3")):
+            end.sendall(b"GET %s HTTP/1.1\r\nHost: a.example\r\n\r\n" % path)
+        assert first.recv(4096)
+        first.close()
+        assert second.recv(4096)  # its turn has come
+        met = sorted(beyond.met(), key=lambda met: met.at)
+    assert [each.ended for each in met] == [
+        "closed by the client", "open when the rehearsal ended", "not answered: too many connections were open",
+    ]  # fmt: skip
+    assert [each.spoken for each in met] == ["http"] * 3
+
+
+def test_messages_wait_for_a_slow_reader_and_what_is_lost_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teller, "_ROOM", 200_000)
+    monkeypatch.setattr(teller, "_PATIENCE", 5.0)
+    told, tell = os.pipe()
+    stopped, stop = os.pipe()
+    ends = [socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
+    for end in ends:
+        end.bind(("127.0.0.1", 0))
+    ends[0].listen()
+    world = threading.Thread(
+        target=lambda: far.serve(
+            Orders(), tcp=ends[:1], udp=[], name_udp=ends[1:], name_tcp=[], authority=authority(), tell=tell, ferry=None,
+            stop=stopped,
+        )
+    )  # fmt: skip
+    world.start()
+    for _ in range(2000):
+        with socket.create_connection(ends[0].getsockname()) as end:
+            end.sendall(b"hello\n")
+    os.close(stop)
+    lines = []
+    with os.fdopen(told, "rb") as file:
+        for line in file:
+            lines.append(line)
+            if not world.is_alive():
+                break
+            if b'"trouble"' in line:
+                break
+    world.join(20)
+    assert not world.is_alive()
+    for descriptor in (tell, stopped):
+        os.close(descriptor)
+    for end in ends:
+        end.close()
+    messages = [msgspec.json.decode(line, type=Message) for line in lines]
+    met = [message for message in messages if isinstance(message, Met)]
+    (trouble,) = [message for message in messages if isinstance(message, Trouble)]
+    assert trouble.reason == f"{2000 - len(met)} messages were lost, as nobody read them in time"
+
+
+@pytest.fixture
+def service() -> Iterator[tuple[str, int]]:
+    """A real service of this machine: it greets, and says everything back in capitals."""
+
+    def serve() -> None:
+        while True:
+            try:
+                end, _ = door.accept()
+            except OSError:
+                return
+            with end:
+                end.sendall(b"welcome\n")
+                while data := end.recv(4096):
+                    end.sendall(data.upper())
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield door.getsockname()
+        door.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+@pytest.fixture
+def ferryman(service: tuple[str, int]) -> Iterator[socket.socket]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    thread = threading.Thread(target=lambda: ferry.serve(theirs, {f"127.0.0.1:{service[1]}", "127.0.0.1:1"}))
+    thread.start()
+    with ours:
+        yield ours
+    thread.join(10)
+    theirs.close()
+
+
+def through(place: str) -> Orders:
+    """Order that this loopback, at whatever port, leads to a place."""
+    from tests.unit.world.beyond import loopback
+
+    return Orders(through={loopback(): place})
+
+
+def test_what_leads_through_is_joined_with_the_real_service(service: tuple[str, int], ferryman: socket.socket) -> None:
+    with Beyond(through(f"127.0.0.1:{service[1]}"), ferry=ferryman) as beyond:
+        with beyond.dial() as end, end.makefile("rb") as file:
+            assert file.readline() == b"welcome\n"
+            end.sendall(b"hello\n")
+            assert file.readline() == b"HELLO\n"
+            end.shutdown(socket.SHUT_WR)
+            assert file.read() == b""
+        met = beyond.only()
+    assert (met.opening, met.sent, met.received) == ("hello", 6, 14)
+    assert met.ended == "passed through, closed by the client"
+
+
+def test_tls_that_leads_through_stays_theirs_and_is_known_by_its_name(
+    service: tuple[str, int], ferryman: socket.socket
+) -> None:
+    with Beyond(through(f"127.0.0.1:{service[1]}"), ferry=ferryman) as beyond:
+        context = ssl.create_default_context()
+        with beyond.dial() as end, pytest.raises(ssl.SSLError):
+            context.wrap_socket(end, server_hostname="db.bank.example")  # "welcome" is no TLS
+        met = beyond.only()
+    assert (met.spoken, met.encrypted, met.name) == ("tls", False, "db.bank.example")
+
+
+@pytest.mark.parametrize(
+    ("place", "why"), [("127.0.0.1:1", "Connection refused"), ("127.0.0.1:2", "nobody allowed that")]
+)
+def test_what_cannot_be_reached_is_said(ferryman: socket.socket, place: str, why: str) -> None:
+    with Beyond(through(place), ferry=ferryman) as beyond:
+        with beyond.dial() as end:
+            assert end.recv(100) == b""
+        assert beyond.only().ended == f"not passed through: {why}"

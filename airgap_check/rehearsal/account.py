@@ -124,7 +124,7 @@ def _of_meeting(met: Met, process: Process | None, told: Witnesses) -> Iterator[
             whole,
             request=asked.line,
             name=asked.name or met.name,
-            opening="",  # the request says it better
+            opening="" if number else met.opening,
             sent=0 if number else met.sent,
             received=0 if number else met.received,
             trigger=told.trigger(asked.at),

@@ -42,9 +42,10 @@ class _Flow(NamedTuple):
 
 
 class Datagrams:
-    """Everything that came over the given sockets. ``finish`` tells what was not told yet."""
+    """Everything that came over the given sockets; ``heard`` counts it. ``finish`` tells what was not told yet."""
 
     def __init__(self, host: Host, sockets: Iterable[socket.socket]) -> None:
+        self.heard = 0
         self._host = host
         self._loop = asyncio.get_running_loop()
         self._groups: OrderedDict[_Flow, tuple[float, Account]] = OrderedDict()  # the one heard of last stands last
@@ -72,6 +73,7 @@ class Datagrams:
             flow = _Flow(source[0], source[1], _plain(address), port)
             account = self._account(flow)
             account.sent += len(data)
+            self.heard += 1
             answer = self._answer(flow, account, data)
             if answer is not None and _send(end, flow, answer):
                 account.received += len(answer)

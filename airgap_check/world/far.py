@@ -8,6 +8,7 @@ import functools
 import resource
 import socket
 import ssl
+import time
 from collections import deque
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,7 +21,7 @@ from airgap_check.world.line import Wire
 from airgap_check.world.teller import Teller
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from airgap_check.address import Address
@@ -32,6 +33,7 @@ _MOST_WAITING = 12288  # of those that are accepted already, as the kernel lets 
 _BACKLOG = 4096
 _OWN_FILES = 64  # descriptors that are not connections
 _AT_ONCE = 128  # accepted, before those that are open have their turn
+_HASTE, _PAUSE = 2.0, 0.02  # seconds that the end may take, and after which nothing more is to be heard
 _RELIEF = 0.1  # seconds until the kernel is asked again for what it had no room for
 _STOPPED = "open when the rehearsal ended"
 
@@ -69,11 +71,20 @@ def serve(
         doors.open(name_tcp, resolver=True)
         await stopped.wait()
         loop.remove_reader(stop)
+        await _settle(lambda: (doors.progress(), datagrams.heard))
         await doors.close()
         datagrams.finish()
         teller.finish()
 
     asyncio.run(work())
+
+
+async def _settle(progress: Callable[[], object]) -> None:
+    """Wait until all is heard that was said before the stop: whoever said it is dead already."""
+    until, before = time.monotonic() + _HASTE, None
+    while (now := progress()) != before and time.monotonic() < until:
+        before = now
+        await asyncio.sleep(_PAUSE)
 
 
 def _room() -> int:
@@ -106,7 +117,8 @@ class Doors:
         self._host, self._crossing, self._room = host, crossing, room
         self._loop = asyncio.get_running_loop()
         self._doors: dict[socket.socket, bool] = {}
-        self._guests: set[asyncio.Task[None]] = set()
+        self._guests: dict[asyncio.Task[None], Account] = {}
+        self._parted = 0
         self._waiting: deque[_Guest] = deque()
         self._shut = self._paused = False
 
@@ -117,6 +129,11 @@ class Doors:
             door.listen(_BACKLOG)
             self._doors[door] = resolver
             self._loop.add_reader(door, self._admit, door)
+
+    def progress(self) -> tuple[int, ...]:
+        """Return numbers that are others as soon as anything has happened."""
+        said = sum(account.sent + account.received for account in self._guests.values())
+        return self._parted, len(self._guests), len(self._waiting), said
 
     async def close(self) -> None:
         """Tell of everybody who is in, or waits at a door."""
@@ -150,7 +167,7 @@ class Doors:
         while self._waiting and len(self._guests) < _MOST_OPEN:
             guest = self._waiting.popleft()
             task = self._loop.create_task(self._resolve(guest) if guest.resolver else self._receive(guest))
-            self._guests.add(task)
+            self._guests[task] = guest.account
             task.add_done_callback(functools.partial(self._part, guest))
 
     def _accept(self, door: socket.socket) -> _Guest | None:
@@ -184,12 +201,13 @@ class Doors:
                 self._loop.add_reader(door, self._admit, door)
 
     def _part(self, guest: _Guest, task: asyncio.Task[None]) -> None:
-        self._guests.discard(task)
+        del self._guests[task]
+        self._parted += 1
         guest.end.close()
         account = guest.account
         fault = None if task.cancelled() else task.exception()
         if task.cancelled():
-            account.ended = ", ".join(filter(None, [account.ended, _STOPPED]))
+            account.ended = account.ended or _STOPPED
         elif fault is not None:
             account.ended = account.ended or _fate(fault)
         self._tell(guest)

@@ -47,7 +47,12 @@ class Place(NamedTuple):
 class Beyond:
     """The world, from ``with`` on; what it told is there after `end`."""
 
-    def __init__(self, orders: Orders | None = None, *, port: int = 0, ferry: socket.socket | None = None) -> None:
+    def __init__(
+        self, orders: Orders | None = None, *, port: int = 0, ferry: socket.socket | None = None, patient: bool = False
+    ) -> None:
+        self._listening = threading.Event()
+        if not patient:
+            self._listening.set()
         self._orders, self._ferry = orders or Orders(), ferry
         self._authority = authority()
         self._told, self._tell = os.pipe()
@@ -92,7 +97,12 @@ class Beyond:
         )  # fmt: skip
         os.close(self._tell)
 
+    def listen(self) -> None:
+        """Begin to read what is told, where that was put off."""
+        self._listening.set()
+
     def _read(self) -> None:
+        self._listening.wait()
         with os.fdopen(self._told, "rb") as file:
             self._lines.extend(file)
 
@@ -101,6 +111,7 @@ class Beyond:
         if self._ended:
             return
         self._ended = True
+        self.listen()
         os.close(self._stop)
         for thread in self._threads:
             thread.join(20)
@@ -114,7 +125,8 @@ class Beyond:
         return [_DECODER.decode(line) for line in self._lines]
 
     def met(self) -> list[Met]:
-        return [each for each in self.messages() if isinstance(each, Met)]
+        """Return the meetings in the order of their beginnings."""
+        return sorted((each for each in self.messages() if isinstance(each, Met)), key=lambda met: met.at)
 
     def only(self) -> Met:
         """Return the one meeting that there was."""

@@ -10,6 +10,8 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from airgap_check.address import Network
 
 _SPECIAL = (
@@ -37,6 +39,11 @@ def is_special(name: str) -> bool:
     """
     name = normal(name)
     return "." not in name or any(below(name, suffix) for suffix in _SPECIAL)
+
+
+def is_public(name: str, own: Iterable[str]) -> bool:
+    """Tell whether a name belongs to the public tree: it is not special, nor below a suffix of the site's ``own``."""
+    return not (is_special(name) or any(below(name, suffix) for suffix in own))
 
 
 def bare(name: str) -> str:

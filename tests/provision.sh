@@ -95,6 +95,7 @@ command -v chromium                 | chromium
 command -v redis-server             | redis-server
 command -v mariadbd                 | mariadb-server
 ls -d /usr/lib/postgresql/*/bin     | postgresql
+command -v curl                     | curl
 command -v cron                     | cron
 command -v perl                     | perl
 command -v promtool                 | prometheus

@@ -92,8 +92,14 @@ def _dissected(layer: Any, data: bytes) -> Any:
         return None
 
 
-@lru_cache(maxsize=1)
 def _scapy() -> _Scapy | None:
+    """Return the dissectors; None where scapy is not installed. One thread loads them, and the others wait."""
+    with _LOADING:
+        return _loaded()
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> _Scapy | None:
     """Import scapy, which would otherwise keep files in the home directory and read the routes of this host."""
     import logging
     import os

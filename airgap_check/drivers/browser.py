@@ -100,6 +100,9 @@ class _Crawl:
                 return
             began = time.monotonic()
             self._wait(began + self._limits.load, lambda: self._tab.loaded)
+            if self._is_over():
+                remark.say("skipped", "time was up")
+                return
             if not self._tab.loaded:
                 remark.say("failed", f"not loaded within {self._limits.load:g} s")
             self._wait(time.monotonic() + self._limits.rest, self._tab.is_at_rest)

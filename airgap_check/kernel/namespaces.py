@@ -26,6 +26,10 @@ SYS_ADMIN = 21  # CAP_SYS_ADMIN
 # A file that says no, what it says then, and what that means.
 _SWITCHES = (
     ("/proc/sys/user/max_user_namespaces", "0", "user namespaces are switched off (sysctl user.max_user_namespaces=0)"),
+    ("/proc/sys/user/max_net_namespaces", "0",
+     "network namespaces are switched off (sysctl user.max_net_namespaces=0)"),
+    ("/proc/sys/user/max_pid_namespaces", "0", "pid namespaces are switched off (sysctl user.max_pid_namespaces=0)"),
+    ("/proc/sys/user/max_mnt_namespaces", "0", "mount namespaces are switched off (sysctl user.max_mnt_namespaces=0)"),
     ("/proc/sys/kernel/unprivileged_userns_clone", "0",
      "only root may make user namespaces (sysctl kernel.unprivileged_userns_clone=0)"),
     ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
@@ -61,7 +65,7 @@ def become_own_user() -> None:
 
 
 def why_not() -> str:
-    """Say what on this machine forbids user namespaces to ordinary users; empty where nothing that we know does."""
+    """Say what on this machine forbids namespaces, to ordinary users or to all; empty where nothing known does."""
     return next((text for name, value, text in _SWITCHES if _line(name) == value), "")
 
 

@@ -1,4 +1,4 @@
-"""Speaks to the kernel about the calls that a seccomp filter tells of: hears of each, and lets it go on.
+"""Speaks to the kernel about the calls that a seccomp filter tells of: hears of each, lets it go on or refuses it.
 
 Source: seccomp(2), seccomp_unotify(2), include/uapi/linux/seccomp.h.
 """
@@ -105,7 +105,14 @@ class Listener:
 
     def proceed(self, notice: Notice) -> bool:
         """Let the call go on as if nobody had asked; False when nobody waits for it any more."""
-        answer = _ANSWER.pack(notice.id, 0, 0, _CONTINUE).ljust(self._kernel.answer, b"\0")
+        return self._answer(notice, 0, _CONTINUE)
+
+    def refuse(self, notice: Notice, number: int) -> bool:
+        """Let the call fail with this errno; False when nobody waits for it any more."""
+        return self._answer(notice, -number, 0)
+
+    def _answer(self, notice: Notice, result: int, flags: int) -> bool:
+        answer = _ANSWER.pack(notice.id, 0, result, flags).ljust(self._kernel.answer, b"\0")
         try:
             fcntl.ioctl(self._descriptor, self._send, answer)
         except OSError as error:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Reader = Callable[[int, int], bytes]  # address and size; gives less where there is less
 
-ENOUGH = 28  # bytes of a name: a struct sockaddr_in6, the longest that we read
+ENOUGH = 110  # bytes of a name: a struct sockaddr_un, the longest that we read
 _LONGEST_NAME = 128  # struct sockaddr_storage
 _MOST = 1024  # UIO_MAXIOV: of more messages in one call the kernel takes no notice
 _HEADER, _ELEMENT = 56, 64  # struct msghdr, struct mmsghdr

@@ -19,6 +19,7 @@ from airgap_check.observers.observer import UnobservableError
 from airgap_check.observers.oversight import Terms
 from airgap_check.observers.supervisor import Supervisor
 from airgap_check.observers.tally import LIMIT, Tally, protocol_of
+from airgap_check.redact import printable
 
 if TYPE_CHECKING:
     import subprocess
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from airgap_check.observers.supervisor import Noted
 
 _LOGGED = 200_000  # calls kept in the log
+_FEW = 5  # ways out that are named
 _ASIDE = 4096  # events of the self-test that are kept
 _BLIND = (
     "where a call went when another thread rewrote its address after it was heard of: packets are the second witness",
@@ -179,6 +181,10 @@ class Calls:
             yield f"{lost} calls were lost: the memory that they point to, or who made them, could not be read"
         if overrun := self._supervisor.overrun:
             yield f"{overrun} attempts were lost: they came faster than they could be taken in"
+        if ways := self._supervisor.ways_out:
+            listed = ", ".join(f"{printable(way)} ({times})" for way, times in ways.most_common(_FEW))
+            more = f" and {len(ways) - _FEW} more" if len(ways) > _FEW else ""
+            yield f"calls that lead out of the network namespace by no IP were refused: {listed}{more}"
         if unkept := self._tally.unkept:
             yield f"{unkept} attempts were lost: more than {self._limit} different ones"
 
@@ -188,6 +194,8 @@ class Calls:
         counts = self._supervisor.counts
         if unasked := counts["unasked"]:
             yield f"by what protocol {unasked} attempts were made: their sockets could not be asked"
+        if unasked := counts["unasked files"]:
+            yield f"who answers at a socket file that was named by {unasked} calls: the kernel cannot tell"
         for name in sorted(counts):
             if name.startswith("family "):
                 yield f"where {counts[name]} calls to addresses of {name} lead, which is not IP"

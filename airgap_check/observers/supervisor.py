@@ -1,10 +1,11 @@
-"""Answers the calls that filters tell of: always that they go on, at once, having noted who wants to go where.
+"""Answers the calls that filters tell of, at once: they go on, having noted who wants to go where, or fail.
 
 A thread of its own does so, as the callers wait. What is noted waits for `take`, in a memory that has an end.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import threading
@@ -18,6 +19,7 @@ from airgap_check.kernel.programs.event import QUEUE, Event
 from airgap_check.kernel.socket_call import UnreadableError
 from airgap_check.observers.callers import Callers
 from airgap_check.observers.destination import LOCAL, destination, family_of
+from airgap_check.observers.way_out import foreign_family, foreign_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +35,7 @@ _THREADS = 1 << 12  # whose last call is kept
 _PATIENCE = 5.0  # seconds until our thread ends, unless somebody's memory holds it up
 _INTERNET = frozenset({2, 10})  # AF_INET, AF_INET6
 _XDP = 44
+_WAYS, _ELSEWHERE = 100, "others"  # different ways out that are told apart
 
 
 class Noted(NamedTuple):
@@ -44,11 +47,16 @@ class Noted(NamedTuple):
 
 
 class _Told(NamedTuple):
-    """What one call says; ``lost`` is how much of it could not be read, ``counts`` what of it is no attempt."""
+    """What one call says; ``lost`` is how much of it could not be read, ``counts`` what of it is no attempt.
+
+    ``refused`` is the errno that it fails with, as it leads out by ``way``; 0 where it goes on.
+    """
 
     attempts: tuple[tuple[Event, Caller], ...] = ()
     lost: int = 0
     counts: Mapping[str, int] = {}
+    refused: int = 0
+    way: str = ""
 
 
 class Supervisor:
@@ -56,13 +64,15 @@ class Supervisor:
 
     ``counts`` says how many calls there were, how many were *local*, *abandoned* by a caller that died, or met a
     signal, before they went on, or *continued* what a signal had interrupted; and how many were *unasked*, as nobody
-    said what the socket is; *family N* are names that are neither IP nor local. ``lost`` counts what could not be
-    read, ``overrun`` what could not be kept.
+    said what the socket is; *family N* are names that are neither IP nor local; *unasked files* are names of socket
+    files of which nobody said who has bound them. ``lost`` counts what could not be read, ``overrun`` what could not be
+    kept; ``ways_out`` how often each way out of the network namespace was refused.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter(calls=0, local=0, abandoned=0, continued=0, unasked=0)
         self.lost = self.overrun = 0
+        self.ways_out: Counter[str] = Counter()
         self._callers = Callers()
         self._last: dict[int, Sent] = {}  # by thread, of those that connect
         self._noted: deque[Noted] = deque()
@@ -148,9 +158,11 @@ class Supervisor:
         at = time.monotonic_ns()
         told = self._read(notice, at)
         # What was read is the caller's own only if he still waits; and what goes no further was no attempt.
-        if not listener.is_waiting(notice) or not listener.proceed(notice):
+        if not listener.is_waiting(notice) or not self._answer(listener, notice, told.refused):
             self.counts["abandoned"] += 1
             return
+        if told.way:
+            self.ways_out[told.way if told.way in self.ways_out or len(self.ways_out) < _WAYS else _ELSEWHERE] += 1
         self.lost += told.lost
         self.counts.update(told.counts)
         for event, caller in told.attempts:
@@ -159,9 +171,15 @@ class Supervisor:
             else:
                 self._noted.append(Noted(event, caller, aside))
 
+    @staticmethod
+    def _answer(listener: Listener, notice: Notice, refused: int) -> bool:
+        return listener.refuse(notice, refused) if refused else listener.proceed(notice)
+
     def _read(self, notice: Notice, at: int) -> _Told:
         try:
             if notice.call == "socket":
+                if way := foreign_family(notice.arguments[0] & 0xFFFFFFFF):
+                    return _Told(refused=errno.EAFNOSUPPORT, way=way)
                 caller = _placed(self._callers.of(notice.tid))
                 return _Told(((_packets(notice, caller, at), caller),))
             with Memory(notice.tid) as memory:
@@ -171,6 +189,11 @@ class Supervisor:
         except (OSError, IndexError, ValueError):  # gone, or hidden: which of both, the listener knows
             return _Told(lost=1)
         counts: Counter[str] = Counter()
+        try:
+            for way in filter(None, (foreign_file(name, notice.tid) for name in names)):
+                return _Told(refused=errno.ECONNREFUSED, way=way)
+        except OSError:
+            counts["unasked files"] += 1
         wanted = tuple(name for name in names if _is_wanted(name, counts))
         if not wanted:
             return _Told((), lost, counts)

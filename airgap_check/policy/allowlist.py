@@ -16,13 +16,14 @@ from airgap_check.domain import normal
 from airgap_check.evidence.binding import Bindings
 from airgap_check.evidence.fact import GONE
 from airgap_check.policy.permission import Permission
-from airgap_check.policy.reach import addresses, approvable
+from airgap_check.policy.reach import addresses, approvable, by_name, spoken
 from airgap_check.policy.selector import selects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import date, datetime
 
+    from airgap_check.address import Address
     from airgap_check.evidence import Allowed, Answer, Connection, Listener, Resolver, Setting
     from airgap_check.evidence.asset import Reference
     from airgap_check.evidence.fact import Endpoint
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 NEVER_EGRESS = frozenset({"loopback", "own", "host"})
 _RAW = frozenset({"raw", "packet", "icmp"})
 _NOBODYS = frozenset({"unspecified", "multicast", "broadcast"})  # on no interface
-# To sort addresses (RFC 6724) resolvers connect a datagram socket to each and send nothing: glibc to the port that was
-# asked for or none, Go to 9 or 53, musl to 65535.
-_SORTING_PORTS = frozenset({0, 9, 53, 65535})
 _RAW_ICMP = frozenset({"proto 1", "proto 58"})  # what collectors.sockets says of a raw socket for ICMP, ICMPv6
 
 
@@ -63,15 +61,15 @@ class Allowlist:
         """Bind names to addresses; an answer binds every address of its chain to the name that was asked.
 
         ``resolvers`` are those that the host uses, our own first: who else answers on the wire binds nothing. In a
-        rehearsal (``rehearsed``) our own name server gave every address its name, so that names are certain; and the
-        command stands for the subject of the policy, or for the workload that it was said to be: who runs it there
-        says nothing of who will run it later.
+        rehearsal (``rehearsed``) our own name server gave every address its name: names are certain there, and no entry
+        or network of the site is for the address that stands for one. The command stands for the subject of the policy,
+        or for the workload that it was said to be: who runs it there says nothing of who will run it later.
         """
         self._rehearsed, self._subject = rehearsed, policy.file.scope.subject
         self._allow = [Permission(entry, today) for entry in policy.file.allow]
         self._inbound = [Permission(entry, today) for entry in policy.file.inbound or ()]
         self._judges_peers = policy.file.inbound is not None
-        self._internal = policy.internal
+        self._internal, self._domains = policy.internal, policy.file.networks.domains
         self._bindings = Bindings(answers, resolvers)
         self._scoped: dict[Endpoint, Endpoint] = {}
         self._databases = {rule.name for rule in self._allow if rule.role == "database" and rule.selector is None}
@@ -82,7 +80,12 @@ class Allowlist:
         return {rule.name for rule in self._allow if rule.expired}
 
     def scoped(self, end: Endpoint) -> Endpoint:
-        """Return the endpoint with the scope *internal* where the policy calls its network the site's own."""
+        """Return the endpoint with the scope *internal* where the policy calls its network the site's own.
+
+        What stands for a name in a rehearsal has the scope of that name, under this policy: evidence may be older.
+        """
+        if self._rehearsed and end.name:
+            return by_name(end, self._domains)
         if not self._internal or end.scope in NEVER_EGRESS:
             return end
         known = self._scoped.get(end)
@@ -117,7 +120,7 @@ class Allowlist:
             approved = NO if remote.scope in PUBLIC and not rule.public else _raw(rule, connection)
             if approved.allowed != "no" or connection.protocol != "icmp":
                 return approved
-        if not rule.carries(*_spoken(connection, remote)):
+        if not rule.carries(*spoken(connection)):
             return NO
         reached = self._reaches(rule, remote, names, connection.netns)
         if reached.allowed == "no" or rule.selector is None:
@@ -138,14 +141,19 @@ class Allowlist:
 
     def _named(self, remote: Endpoint, netns: int | None = None, began: datetime | None = None) -> set[str]:
         """Return the names that lead there from a network namespace; without one, those that do for everybody."""
-        names = self._bindings.names(map(str, approvable(remote)), netns, began)
-        return names | {normal(remote.name)} if self._rehearsed and remote.name else names
+        if self._rehearsed and remote.name:
+            return {normal(remote.name)}
+        return self._bindings.names(map(str, self._approvable(remote)), netns, began)
+
+    def _approvable(self, end: Endpoint) -> tuple[Address, ...]:
+        """Return the addresses by which an entry may approve an endpoint; one that was made up for a name is none."""
+        return () if self._rehearsed and end.name else approvable(end)
 
     def _reaches(self, rule: Permission, remote: Endpoint, names: set[str], netns: int | None = None) -> Decision:
         """Judge where traffic leads, to an address that has these names."""
         if remote.scope in PUBLIC and not rule.public:
             return NO
-        if rule.holds(approvable(remote)):
+        if rule.holds(self._approvable(remote)):
             return Decision("yes", rule.name)
         if any(map(rule.names, names)):
             return Decision("yes", rule.name)
@@ -163,7 +171,7 @@ class Allowlist:
         remote = self.scoped(connection.remote)
         misses = []
         for rule in self._allow:
-            if not rule.holds(approvable(remote)):
+            if not rule.holds(self._approvable(remote)):
                 continue
             if rule.expired:
                 misses.append((rule.name, "holds the address, but has expired"))
@@ -277,13 +285,6 @@ def _raw(rule: Permission, connection: Connection) -> Decision:
     chosen = selects(rule.selector, connection.process, connection.workload, connection.user)
     reason = f"{rule.name}: is only for some, and the owner could not be seen" if chosen == "unknown" else rule.name
     return Decision(chosen, reason) if chosen != "no" else NO
-
-
-def _spoken(connection: Connection, remote: Endpoint) -> tuple[str | None, int | None]:
-    """Return the protocol and port that an entry must carry, None for any: a connected socket that sent nothing."""
-    if connection.protocol == "udp" and connection.state == "connect":
-        return None, None if remote.port in _SORTING_PORTS else remote.port
-    return connection.protocol, remote.port
 
 
 def _may_be_its_own(connection: Connection, remote: Endpoint) -> bool:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from airgap_check.domain import below, is_special
-from airgap_check.evidence import Answer, Connection, Request
+from airgap_check.domain import is_public
+from airgap_check.evidence import Answer, Connection, Question, Request
 from airgap_check.evidence.fact import Endpoint, endpoint
 from airgap_check.evidence.rehearsed import Encounter
 
@@ -34,7 +34,7 @@ class Register:
 
     def scope(self, name: str) -> Scope:
         """Say where a name leads outside: to the public, unless it is the site's own or the public DNS knows it not."""
-        return "private" if is_special(name) or any(below(name, suffix) for suffix in self._domains) else "public"
+        return "public" if is_public(name, self._domains) else "private"
 
     def christened(self, end: Endpoint) -> Endpoint:
         """Return an endpoint with the name that its address stands for."""
@@ -58,6 +58,8 @@ class Register:
     def _record(self, record: AnyRecord, workload: Workload | None) -> AnyRecord:
         if isinstance(record, Connection | Request | Encounter):
             record = replace(record, remote=self.christened(record.remote))
+        if isinstance(record, Question):
+            record = replace(record, server=self.christened(record.server))
         if "workload" in record.__struct_fields__:
             record = replace(record, workload=workload)
         return record

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
+    from types import FrameType
 
     from airgap_check.evidence.inspection import Inspection
     from airgap_check.plan import Plan
@@ -45,6 +46,12 @@ if TYPE_CHECKING:
 
 _LOOKS = (1.0, 5.0, 15.0)  # seconds after which what runs is looked at, beside the look at the end
 _TICK, _PATIENCE = 0.05, 2.0  # seconds between two looks at the time, and for a killed process to go
+# What a command may send to everybody whom it may signal, by kill(-1): whoever asks us to end has a descriptor for that.
+_DEAF_TO = tuple(
+    signal.valid_signals()
+    - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ}
+    - {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
+)
 _FIRST = 1  # the pid of whoever takes in orphans
 # What container engines leave to root: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
 # NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP; and of those what an ordinary user needs to be
@@ -53,7 +60,6 @@ _KEPT_BY_ROOT = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31})
 _KEPT = frozenset({10, 13})
 _BLIND = (
     "what the command does with the answers of real services: these were made up",
-    "services of this machine that are reached by a socket file outside of /run",
     "programs that want no address for benchmarks (RFC 2544), by which names are answered here",
 )
 
@@ -76,6 +82,8 @@ class Rehearsal:
     def perform(self, within: Within) -> None:
         """Rehearse, and tell the outcome, or why there is none."""
         self._tell = within.tell
+        for number in _DEAF_TO:
+            signal.signal(number, _hear_nothing)  # unlike SIG_IGN, it ends where a program is executed
         try:
             outcome: line.Line = self._rehearse(within)
         except UnobservableError as error:
@@ -229,6 +237,10 @@ def _import_dissectors() -> None:
     from airgap_check.observers import wire  # noqa: F401  (imported, not used: that is the point)
 
     encapsulation.carried(encapsulation.IPV6, b"")
+
+
+def _hear_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Go on."""
 
 
 def _of_command(diary: Diary) -> Iterator[int]:

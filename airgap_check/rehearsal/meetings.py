@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIMIT = 200_000  # meetings that are kept
+_PATIENCE = 20.0  # seconds in which the world tells the rest, unless something holds it up
 
 
 class Meetings:
@@ -33,7 +34,9 @@ class Meetings:
         """Wait until the world, which is about to be ended, has told everything."""
         if not self._thread.is_alive():
             self.troubles.append("those who answer for the world ended before their time")
-        self._thread.join()
+        self._thread.join(_PATIENCE)
+        if self._thread.is_alive():
+            self.troubles.append("those who answer for the world did not end, and may not have told everything")
 
     def shortcomings(self) -> Iterator[str]:
         """Say in words why this is not everything."""

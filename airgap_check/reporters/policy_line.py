@@ -34,7 +34,9 @@ def for_finding(record: Mapping[str, Any]) -> str | None:
         return policy_line(record, remote["address"], remote.get("port"))
     if remote.get("name"):
         ports = f", ports: [{remote['port']}]" if remote.get("port") else ""
-        is_datagram = record.get("kind") in {"connection", "encounter"} and record.get("protocol") == "udp"
+        # A socket that was connected and sent nothing only sorts addresses: an entry of any protocol is for it.
+        speaks = record.get("kind") in {"connection", "encounter"} and record.get("state") != "connect"
+        is_datagram = speaks and record.get("protocol") == "udp"
         protocol = ", protocol: udp" if is_datagram else ""
         return f"- {{name: ..., role: ..., host: {remote['name']}{ports}{protocol}}}"
     return None

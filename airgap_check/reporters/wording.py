@@ -47,8 +47,9 @@ def claim(report: Report) -> str:
     for limitation in report.limitations:
         if limitation.id in _SOURCES:
             return _SOURCES[limitation.id]
-    if report.reached is not None and report.claim != "replayed":
-        return _REHEARSED.format(span(report.window.start, report.window.end))
+    if report.reached is not None:
+        again = "replayed: " if report.claim == "replayed" else ""
+        return again + _REHEARSED.format(span(report.window.start, report.window.end))
     if report.claim != "observed":
         return _CLAIMS[report.claim]
     return f"observed for {span(report.window.start, report.window.end)}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airgap_check.address import PUBLIC, parse, scope_of_network
-from airgap_check.domain import bare, below, is_special, normal, reversed_network
+from airgap_check.domain import bare, is_public, normal, reversed_network
 from airgap_check.evidence import Answer, Connection, Question, Request, Resolver
 from airgap_check.evidence.fact import Endpoint, endpoint
+from airgap_check.survey.place import shown
 from airgap_check.view import AnswerView, EncryptedDnsView, MentionView, QuestionView, RequestView, ResolvedView, YesNo
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from airgap_check.view import ConnectionView
 
 _ENCRYPTED = frozenset({"dot", "doq", "doh"})
+_SORTING = "connect"  # the state of a datagram socket that was seen to connect
 _ENCRYPTED_PORT = 853  # RFC 7858 over TCP, RFC 9250 over UDP
 
 
@@ -54,10 +56,12 @@ class Hearsay:
     def requests(self) -> Iterator[RequestView]:
         """Yield each request, with what the policy says of its destination and of the name that the client said."""
         for request in self._inspection.records(Request):
+            remote = self._allowlist.scoped(request.remote)
             yield RequestView(
                 policy=self._policy.terms,
                 record=request,
-                remote=self._allowlist.scoped(request.remote),
+                remote=remote,
+                target=shown(remote),
                 public="yes" if request.name and self.is_public(request.name) else "no",
                 listed="yes" if request.name and self._is_listed(request.name) else "no",
                 allowed=self._allowlist.connection(_connection(request)).allowed,
@@ -72,6 +76,7 @@ class Hearsay:
                 name=self.base(question.name),
                 means=question.protocol,
                 remote=self._allowlist.scoped(question.server),
+                target=shown(question.server),
             )
         for request in self._inspection.records(Request):
             yield MentionView(
@@ -80,17 +85,25 @@ class Hearsay:
                 name=normal(request.name) if request.name else None,
                 means=request.source,
                 remote=self._allowlist.scoped(request.remote),
+                target=shown(request.remote),
             )
 
     def encrypted_dns(self, connections: Sequence[ConnectionView]) -> Iterator[EncryptedDnsView]:
         """Yield connections to the port of DNS over TLS or QUIC, and other requests that are known to be DNS."""
         dialled = set()
+        streams = {view.remote.address for view in connections if _is_encrypted_stream(view)}
         for view in connections:
             connection = view.record
+            if connection.state == _SORTING and view.remote.address in streams:
+                continue  # getaddrinfo(3) connects a datagram socket, which sends nothing, before the stream
             if view.remote.port == _ENCRYPTED_PORT and connection.protocol in {"tcp", "udp"}:
                 dialled.add((connection.protocol, view.remote.address))
                 yield EncryptedDnsView(
-                    policy=view.policy, record=_request(connection), remote=view.remote, allowed=view.allowed
+                    policy=view.policy,
+                    record=_request(connection),
+                    remote=view.remote,
+                    target=view.target,
+                    allowed=view.allowed,
                 )
         for request in self._inspection.records(Request):
             known = request.remote.port == _ENCRYPTED_PORT and (request.protocol, request.remote.address) in dialled
@@ -99,6 +112,7 @@ class Hearsay:
                     policy=self._policy.terms,
                     record=request,
                     remote=self._allowlist.scoped(request.remote),
+                    target=shown(request.remote),
                     allowed=self._allowlist.connection(_connection(request)).allowed,
                 )
 
@@ -142,7 +156,7 @@ class Hearsay:
         address = parse(name)
         if address is not None:
             return self._allowlist.scoped(endpoint(address)).scope in PUBLIC
-        if is_special(name) or any(below(name, domain) for domain in self._policy.file.networks.domains):
+        if not is_public(name, self._policy.file.networks.domains):
             return False
         network = reversed_network(name)
         return network is None or (scope_of_network(network) in PUBLIC and not self._policy.is_internal(network))
@@ -164,6 +178,10 @@ def _connection(request: Request) -> Connection:
         first=request.first,
         seen=request.seen,
     )
+
+
+def _is_encrypted_stream(view: ConnectionView) -> bool:
+    return view.remote.port == _ENCRYPTED_PORT and view.record.protocol == "tcp"
 
 
 def _request(connection: Connection) -> Request:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airgap_check.domain import normal
+
 if TYPE_CHECKING:
     from airgap_check.evidence.fact import Endpoint, Place
 
@@ -34,5 +36,5 @@ def target_of(end: Endpoint) -> str:
 
 
 def shown(end: Endpoint) -> str | None:
-    """Write a host whose name is known beside its address, without a port: ``db.bank.example (198.18.3.4)``."""
-    return f"{end.name} ({end.address})" if end.name and end.address else end.address or end.name
+    """Write a host without a port, by its name where that is certain: the address was then made up for it."""
+    return normal(end.name) if end.name else end.address

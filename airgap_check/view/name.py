@@ -54,9 +54,10 @@ class QuestionView(View, frozen=True, kw_only=True):
 class MentionView(View, frozen=True, kw_only=True):
     """A name or a peer that a question or a request is about; ``means`` is the protocol in which it was."""
 
-    identity = ("name", "means", "remote.address", *WHO)
+    identity = ("name", "means", "target", *WHO)
 
     record: Question | Request
     name: str | None
     means: str
     remote: Endpoint
+    target: str | None = None

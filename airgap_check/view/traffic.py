@@ -17,7 +17,7 @@ class ConnectionView(View, frozen=True, kw_only=True):
     shares its workload.
     """
 
-    identity = ("record.protocol", "remote.address", "remote.port", *WHO)
+    identity = ("record.protocol", "target", "remote.port", *WHO)
 
     record: Connection
     remote: Endpoint
@@ -53,10 +53,11 @@ class RequestView(View, frozen=True, kw_only=True):
     ``allowed`` whether the destination is approved by its address: what the client says approves nothing.
     """
 
-    identity = ("record.source", "record.name", "remote.address", "remote.port", *WHO)
+    identity = ("record.source", "record.name", "target", "remote.port", *WHO)
 
     record: Request
     remote: Endpoint
+    target: str | None = None
     public: YesNo
     listed: YesNo
     allowed: Allowed
@@ -65,10 +66,11 @@ class RequestView(View, frozen=True, kw_only=True):
 class EncryptedDnsView(View, frozen=True, kw_only=True):
     """A request for DNS over TLS, QUIC or HTTPS, or a connection to the port that is theirs."""
 
-    identity = ("record.source", "remote.address", "remote.port", *WHO)
+    identity = ("record.source", "target", "remote.port", *WHO)
 
     record: Request
     remote: Endpoint
+    target: str | None = None
     allowed: Allowed
 
 

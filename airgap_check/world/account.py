@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from airgap_check.world.meeting import Asked, Met
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 _MOST_REQUESTS = 1000
 _LONGEST, _SHOWN = 400, 48  # characters of a line, and of one that stands for the first bytes
+
+
+def reached(text: str) -> Address:
+    """Return the address that a socket names: without the interface, and as IPv4 where it is that."""
+    address = ip_address(text.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 class Account:

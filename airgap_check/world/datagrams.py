@@ -10,12 +10,11 @@ import socket
 import struct
 import time
 from collections import OrderedDict
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.dissect.quic import Initials
 from airgap_check.world import opening
-from airgap_check.world.account import Account
+from airgap_check.world.account import Account, reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,7 +69,7 @@ class Datagrams:
             except OSError:  # nothing more, or word that an answer of ours was not wanted
                 return
             address, port = _original(messages) or end.getsockname()[:2]
-            flow = _Flow(source[0], source[1], _plain(address), port)
+            flow = _Flow(source[0], source[1], reached(address), port)
             account = self._account(flow)
             account.sent += len(data)
             self.heard += 1
@@ -150,11 +149,6 @@ def _original(messages: list[tuple[int, int, bytes]]) -> tuple[str, int] | None:
         if (level, kind) == (socket.IPPROTO_IPV6, _ORIGINAL6) and len(data) >= 24:
             return socket.inet_ntop(socket.AF_INET6, data[8:24]), struct.unpack_from(">H", data, 2)[0]
     return None
-
-
-def _plain(text: str) -> Address:
-    address = ip_address(text.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _send(end: socket.socket, flow: _Flow, answer: bytes) -> bool:

@@ -6,6 +6,7 @@ whatever was started inside, however it detached itself. Namespaces, mounts and 
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -218,7 +219,9 @@ class _Keeper:
         try:
             return make()
         except OSError as error:
-            self._refuse(f"the kernel makes us no {what} ({error.strerror or error}): {advice}")
+            limit = namespaces.why_not() or "a limit is reached (sysctl user.max_user_namespaces and its likes)"
+            known = limit if error.errno == errno.ENOSPC else advice
+            self._refuse(f"the kernel makes us no {what} ({error.strerror or error}): {known}")
 
     def _refuse(self, reason: str) -> NoReturn:
         os.write(self._unsealed, reason.encode())
@@ -233,8 +236,14 @@ def _quiet() -> None:
 
 
 def _reap(child: int) -> NoReturn:
-    """Be the first process of a pid namespace: take in whoever has lost his parent, until our own child ends."""
+    """Be the first process of a pid namespace: take in whoever has lost his parent, until our own child ends.
+
+    Whoever is rehearsed may stop our child, as he is the same user: then it goes on.
+    """
     while True:
         with suppress(ChildProcessError):
-            if os.wait()[0] == child:
+            pid, status = os.waitpid(-1, os.WUNTRACED)
+            if pid == child and os.WIFSTOPPED(status):
+                os.kill(child, signal.SIGCONT)
+            elif pid == child:
                 os._exit(0)

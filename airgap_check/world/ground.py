@@ -102,6 +102,7 @@ def _enter_new_network() -> None:
     for name, text in (
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
+        ("ipv4/conf/all/accept_local", "1"),  # what claims to come from anywhere, when everywhere is here
         ("ipv4/ping_group_range", f"{os.getegid()} {os.getegid()}"),
         ("ipv6/conf/default/addr_gen_mode", "1"),
         ("ipv6/conf/default/accept_ra", "0"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airgap_check.world.teller import Teller
 
 
-_MOST_SECURE = 1024  # connections with TLS at a time, which takes some 40 KiB each; the rest wait
+MOST_SECURE = 896  # connections with TLS at a time, which takes some 55 KiB each; the rest wait
 
 
 class Host:
@@ -27,7 +27,7 @@ class Host:
 
     def __init__(self, orders: Orders, authority: Authority, teller: Teller) -> None:
         self.orders, self.authority, self.teller = orders, authority, teller
-        self.secure = asyncio.Semaphore(_MOST_SECURE)
+        self.secure = asyncio.Semaphore(MOST_SECURE)
         self.pool = Pool()
         self.answers = Answers(self.pool, self._exists, self._named, self._refuse)
         self._through = {key.lower().rstrip("."): place for key, place in orders.through.items()}

@@ -90,7 +90,7 @@ class _Talk:
             where = request_line.target(request.target, host_field)
             said = request_line.line(method, where)
             if request.target != where.path.encode("latin-1"):
-                said += " (to a proxy)"
+                said += f" (to a proxy, for {where.authority})"
             self._account.seek(where.host)
         self._account.ask(said, where.authority)
         return response.Request(method, where.path, fields), where

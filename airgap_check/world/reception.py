@@ -22,6 +22,7 @@ from airgap_check.world import (
     proxy,
     redis,
 )
+from airgap_check.world.host import MOST_SECURE
 from airgap_check.world.line import ROOM, Secured
 
 if TYPE_CHECKING:
@@ -114,6 +115,10 @@ async def _secure(line: Line, account: Account, host: Host, held: AsyncExitStack
     if account.spoken == "nothing":
         account.open_with("tls", opening.begin("tls", line.said))
     if not account.encrypted:
+        if host.secure.locked():
+            host.teller.complain(
+                f"more than {MOST_SECURE} connections with TLS were open at a time: the others had to wait"
+            )
         await held.enter_async_context(host.secure)
     within = Secured(line, host.context(account))
     try:

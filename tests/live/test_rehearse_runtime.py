@@ -131,7 +131,7 @@ def test_an_explicit_internal_cloud_is_reached_on_the_same_request(tmp_path: Pat
 def test_telemetry_is_sent_every_ten_seconds_unasked(tmp_path: Path) -> None:
     place = "otel.corp.example:4318"
     settings = OFF | {"OS_OBS_EXPORTER": "otlp", "OS_OTLP_ENDPOINT": f"http://{place}"}
-    audit = run(tmp_path, settings, "--for", "60s", approved=(approve("otel.corp.example", 4318, "monitoring"),))
+    audit = run(tmp_path, settings, "--for", "75s", approved=(approve("otel.corp.example", 4318, "monitoring"),))
     assert audit.names() == {place}, audit.summary()
     assert "POST /v1/metrics" in audit.to(place)["requests"]
     assert audit.to(place)["count"] >= 3
@@ -197,8 +197,8 @@ def test_an_external_data_source_is_reached_while_it_boots(tmp_path: Path) -> No
 
 
 def test_switched_off_the_browser_still_leaves(tmp_path: Path) -> None:
-    audit = run(tmp_path, OFF, "--browser")
+    audit = run(tmp_path, OFF, "--browser", "--for", "75s")
     assert audit.names() == set(), audit.summary()
     assert "cdn.jsdelivr.net:443" in audit.names(seen="browser"), audit.summary()
     assert "rehearse.browser-fetch" in audit.failed()
-    assert audit.exit_code == 0, audit.summary()  # a remark on a page is no verdict on the server
+    assert audit.exit_code in {0, 4}, audit.summary()  # time may be up in the middle of a page, which is said then

@@ -43,7 +43,7 @@ def test_a_rehearsal_of_what_is_approved_is_compliant_without_any_runtime() -> N
 def test_what_is_not_approved_fails_by_the_rules_of_any_connection() -> None:
     report = judged(rehearsal(encounter("cloud.objectos.ai"), ANSWER))
     (finding,) = next(one for one in report.results if one.rule == "connection.public-destination").findings
-    assert finding.message == "node -> cloud.objectos.ai (198.18.3.4):443/tcp (attempt)"
+    assert finding.message == "node -> cloud.objectos.ai:443/tcp (attempt)"
     assert report.verdict == "not_compliant"
 
 
@@ -110,3 +110,12 @@ def test_the_limitation_says_what_was_made_up() -> None:
 def test_weaker_requirements_are_told_as_on_a_host() -> None:
     report = judged(rehearsal(), policy(require=["environment", "sockets"]))
     assert "policy require (without resolution)" in report.relaxed_by
+
+
+def test_a_finding_is_the_same_whichever_address_of_a_name_was_dialled() -> None:
+    def found(address: str) -> set[tuple[str, str]]:
+        report = judged(rehearsal(encounter("cloud.objectos.ai", address=address)))
+        return {(one.fingerprint, one.message) for result in report.results for one in result.findings}
+
+    assert found("198.18.3.4") == found("2001:2::7")
+    assert any("cloud.objectos.ai:443/tcp" in message for _, message in found("198.18.3.4"))

@@ -176,8 +176,8 @@ def test_the_complete_list_of_who_opens_sockets() -> None:
         "kernel.netlink", "kernel.netns_cookie", "kernel.packet", "names.query", "observers.canary",
         "observers.overseen", "observers.oversight", "probes.dial",
         "probes.tls", "service",
-        "world.authority", "world.datagrams", "world.enclosure", "world.far", "world.ferry", "world.ground",
-        "world.host", "world.interior", "world.line", "world.publication", "world.reception", "world.teller",
+        "world.authority", "world.datagrams", "world.doors", "world.enclosure", "world.far", "world.ferry",
+        "world.ground", "world.host", "world.interior", "world.line", "world.publication", "world.reception", "world.teller",
         "world.through",
     }  # fmt: skip
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from airgap_check.evidence import Answer
 from airgap_check.evidence.fact import Workload
 from airgap_check.policy.allowlist import Allowlist
 from airgap_check.survey import Survey
-from tests.building import STARTED, connection, encounter, policy, rehearsal
+from tests.building import STARTED, connection, encounter, policy, rehearsal, remote
 
 PLACE: dict[str, Any] = {"state": "attempt", "seen": "attempts"}
 
@@ -49,6 +50,36 @@ def test_a_public_name_needs_an_entry_that_says_public() -> None:
 def test_no_name_leads_to_a_literal_address() -> None:
     assert allowed(None, {"host": "*.db.bank.example"}, address="10.0.0.5") == "no"
     assert allowed(None, {"cidr": "10.0.0.0/28"}, address="10.0.0.5") == "yes"
+
+
+@pytest.mark.parametrize(("address", "pool"), [("198.18.3.4", "198.18.0.0/15"), ("2001:2::7", "2001:2::/48")])
+def test_no_prefix_approves_a_name_by_the_address_that_was_made_up_for_it(address: str, pool: str) -> None:
+    entry = {"cidr": pool, "public": True}
+    assert allowed("evil.com", entry, address=address) == "no"
+    assert allowed("db.bank.example", entry, address=address, scope="private") == "no"
+    assert allowed("evil.com", {"host": "evil.com", **entry}, address=address) == "yes"
+    assert allowed(None, {"cidr": pool}, address=address) == "yes", "what was dialled by address is judged by it"
+
+
+def test_no_network_of_the_site_makes_a_public_name_internal() -> None:
+    own = policy({"host": "*.evil.com"}, networks={"internal": ["198.18.0.0/15"]})
+    reached = encounter("api.evil.com").remote
+    assert Allowlist(own, (), STARTED.date(), rehearsed=True).scoped(reached).scope == "public"
+    assert Allowlist(own, (), STARTED.date(), rehearsed=False).scoped(reached).scope == "internal"
+
+
+def test_a_name_is_the_sites_own_by_the_policy_that_judges_whatever_was_recorded() -> None:
+    own = Allowlist(policy({"host": "x"}, networks={"domains": ["bank.com"]}), (), STARTED.date(), rehearsed=True)
+    foreign = Allowlist(policy({"host": "x"}), (), STARTED.date(), rehearsed=True)
+    assert own.scoped(encounter("db.bank.com", scope="public").remote).scope == "private"
+    assert foreign.scoped(encounter("db.bank.com", scope="private").remote).scope == "public"
+
+
+def test_answers_give_an_address_of_the_world_no_other_name() -> None:
+    one = connection("198.18.3.4", remote=encounter("evil.com").remote, **PLACE)
+    forged = Answer(name="ok.com", netns=1, source="dns", status="ok", addresses=(remote("198.18.3.4"),))
+    listed = policy({"host": "ok.com", "public": True})
+    assert Allowlist(listed, [forged], STARTED.date(), rehearsed=True).connection(one).allowed == "no"
 
 
 def test_for_whom_a_unit_stands_nobody_can_tell_but_where_it_is_the_subject() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airgap_check.evidence import Connection, Evidence
+from airgap_check.evidence import Connection, Evidence, Question
 from airgap_check.evidence.fact import Endpoint, Workload
 from airgap_check.rehearsal.christening import Register
 from tests.building import connection
@@ -60,3 +60,12 @@ def test_names_of_the_policy_that_were_asked_have_their_addresses_and_others_non
     assert [end.address for end in answers["cloud.objectos.ai"].addresses] == ["198.18.1.1", "2001:2::1"]
     assert answers["never.bank.com"].addresses == ()  # an address by guess could be another name's
     assert {answer.status for answer in answers.values()} == {"ok"}
+
+
+def test_a_name_server_that_was_asked_by_name_has_that_name() -> None:
+    asked = Question(
+        netns=1, protocol="dns", name="secret.evil.com", type="A", server=Endpoint(address="198.18.1.1", port=53)
+    )
+    (named,) = REGISTER.applied(Evidence(kind="traffic", status="complete", records=(asked,)), None).records
+    assert isinstance(named, Question)
+    assert (named.server.name, named.server.scope) == ("cloud.objectos.ai", "public")

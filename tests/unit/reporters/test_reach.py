@@ -129,6 +129,6 @@ def test_every_format_can_tell_a_rehearsal(name: str) -> None:
 
 def test_a_finding_of_a_rehearsal_names_the_destination_and_an_entry_by_name() -> None:
     text = console_report.render(report(encounter("db1.corp.internal", 5432, scope="private")), width=200)
-    assert "node -> db1.corp.internal (198.18.3.4):5432/tcp (attempt)" in text
+    assert "node -> db1.corp.internal:5432/tcp (attempt)" in text
     assert "- {name: ..., role: ..., host: db1.corp.internal, ports: [5432]}" in text
     assert "198.18.3.4/32" not in text

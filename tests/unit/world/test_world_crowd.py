@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airgap_check.world import far, ferry, teller
+from airgap_check.world import doors, ferry, host, teller
 from airgap_check.world.meeting import Orders
-from tests.unit.world.beyond import Beyond, loopback
+from tests.unit.world.beyond import Beyond, loopback, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,17 @@ def test_what_is_open_at_the_end_is_told(beyond: Beyond) -> None:
         assert told[silent.getsockname()[1]].spoken == "nothing"
         met = told[busy.getsockname()[1]]
     assert (met.spoken, met.name, met.ended) == ("http", "a.example", "open when the rehearsal ended")
+
+
+def test_what_was_said_a_moment_before_the_end_is_heard_to_its_end(beyond: Beyond) -> None:
+    ends = [beyond.dial() for _ in range(500)]
+    for number, end in enumerate(ends):
+        end.sendall(b"hello %d\n" % number)
+    for end in ends:
+        end.close()
+    met = beyond.met()  # stops at once
+    assert {each.opening for each in met} == {f"hello {number}" for number in range(500)}
+    assert {each.ended for each in met} == {"closed by the client"}
 
 
 def test_two_thousand_at_a_time_are_told_every_one(beyond: Beyond) -> None:
@@ -44,7 +55,7 @@ def test_two_thousand_at_a_time_are_told_every_one(beyond: Beyond) -> None:
 def test_those_beyond_the_limit_wait_their_turn_or_are_told_by_their_first_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(far, "_MOST_OPEN", 1)
+    monkeypatch.setattr(doors, "MOST_OPEN", 1)
     with Beyond() as beyond, beyond.dial() as first, beyond.dial() as second, beyond.dial() as third:
         for end, path in ((first, b"/1"), (second, b"/2"), (third, b"/3")):
             end.sendall(b"GET %s HTTP/1.1\r\nHost: a.example\r\n\r\n" % path)
@@ -56,6 +67,19 @@ def test_those_beyond_the_limit_wait_their_turn_or_are_told_by_their_first_words
         "closed by the client", "open when the rehearsal ended", "not answered: too many connections were open",
     ]  # fmt: skip
     assert [each.spoken for each in met] == ["http"] * 3
+
+
+def test_tls_beyond_the_limit_waits_its_turn_and_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "MOST_SECURE", 1)
+    hello, answer = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        trusting().wrap_bio(answer, hello, server_hostname="b.example").do_handshake()
+    with Beyond() as beyond:
+        with beyond.dial_secure("a.example"), beyond.dial() as second:
+            second.sendall(hello.read())
+            met = beyond.met()
+        assert [(each.name, each.encrypted) for each in met] == [("a.example", True), ("b.example", False)]
+        assert len(beyond.troubles()) == 1
 
 
 def test_messages_wait_for_a_slow_reader_and_what_is_lost_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

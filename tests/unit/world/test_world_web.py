@@ -203,7 +203,7 @@ def test_a_request_to_a_proxy_says_whom_it_is_for(beyond: Beyond) -> None:
     assert curl(beyond, "--proxy", proxy, "http://deep.example:8080/in?a=b").stdout == b"{}"
     met = beyond.only()
     assert (met.name, met.requests[0].name) == ("deep.example", "deep.example:8080")
-    assert met.requests[0].line == "GET /in?a=… (to a proxy)"
+    assert met.requests[0].line == "GET /in?a=… (to a proxy, for deep.example:8080)"
 
 
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])

@@ -6,6 +6,7 @@ two netlink sockets to list interfaces, which nothing here uses; without it noth
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ PROTOCOLS = frozenset({4, 41, 47, 51})  # IP in IP, 6in4, GRE, AH (RFC 4302)
 EXTENSIONS = frozenset({0, 43, 44, 60})  # hop-by-hop, routing, fragment, destination (RFC 8200 4)
 _HEADERS = EXTENSIONS | {51}
 _LAYERS = 64  # headers that are looked at; more is nobody's honest packet
+_LOADING = threading.Lock()
 
 
 class Network(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from airgap_check.evidence.fact import Endpoint, Instant, Process, Record
+from airgap_check.evidence.fact import Endpoint, Instant, Process, Record, Workload
 
 Spoken = Literal[
     "nothing", "unknown", "dns", "tls", "http", "http2", "smtp", "postgresql", "mysql", "redis", "mongodb", "ldap",
@@ -17,10 +17,11 @@ class Encounter(Record, frozen=True, kw_only=True, tag="encounter"):
 
     ``remote`` has the name that the world gave its address for; its scope is that which the name stands for outside.
     ``spoken`` is the protocol inside of TLS where the world could open that (``encrypted``), *nothing* where nothing
-    was said. ``name`` is what the client said of whom it speaks to (SNI, Host), ``request`` the first line of a request
-    without values of its query, ``opening`` the first bytes, escaped and without secrets. ``trigger`` is the visit that
-    was under way; None stands for none. ``sent`` and ``received`` are bytes as the client counts them. What a page
-    wants a *browser* to fetch was seen by that one, and has no process.
+    was said. ``name`` is what the client said of whom it speaks to (SNI, Host), ``request`` the first line of a
+    request without values of its query, ``opening`` the first bytes, escaped and without secrets. ``trigger`` is the
+    visit that was under way; None stands for none. ``workload`` is whom the command stands for. ``sent`` and
+    ``received`` are bytes as the client counts them. What a page wants a *browser* to fetch was seen by that one, and
+    has no process.
     """
 
     protocol: Literal["tcp", "udp"]
@@ -34,6 +35,7 @@ class Encounter(Record, frozen=True, kw_only=True, tag="encounter"):
     sent: int = 0
     received: int = 0
     process: Process | None = None
+    workload: Workload | None = None
     trigger: str | None = None
     count: int = 1
     first: Instant | None = None

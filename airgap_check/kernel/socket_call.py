@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     Reader = Callable[[int, int], bytes]  # address and size; gives less where there is less
 
-ENOUGH = 110  # bytes of a name: a struct sockaddr_un, the longest that we read
+ENOUGH = 28  # bytes of a name: a struct sockaddr_in6, the longest that we read but for those of socket files
+_UNIX, _LONGEST_FILE = b"\1\0", 110  # AF_UNIX, struct sockaddr_un
 _LONGEST_NAME = 128  # struct sockaddr_storage
 _MOST = 1024  # UIO_MAXIOV: of more messages in one call the kernel takes no notice
 _HEADER, _ELEMENT = 56, 64  # struct msghdr, struct mmsghdr
@@ -89,7 +90,10 @@ def _one(
 ) -> tuple[Sent, ...]:
     if (not pointer and not connects) or not 0 < length <= _LONGEST_NAME:
         return ()
-    return (Sent(descriptor, _exactly(read, pointer, min(length, ENOUGH)), connects, flags),)
+    name = _exactly(read, pointer, min(length, ENOUGH))
+    if name.startswith(_UNIX) and length > ENOUGH:
+        name += _exactly(read, pointer + ENOUGH, min(length, _LONGEST_FILE) - ENOUGH)
+    return (Sent(descriptor, name, connects, flags),)
 
 
 def _exactly(read: Reader, address: int, size: int) -> bytes:

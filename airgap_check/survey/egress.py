@@ -13,7 +13,7 @@ from airgap_check.finding import JudgedConnection
 from airgap_check.policy.allowlist import Decision
 from airgap_check.policy.selector import selects
 from airgap_check.survey.place import shown
-from airgap_check.survey.union import united
+from airgap_check.survey.union import united, without_sorting
 from airgap_check.view import ConnectionView, PeerView
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Egress:
         self.owner_unknown = 0
         for use in inspection.records(EntryUse):
             self.uses[use.entry] += use.count
-        for connection in united(inspection.records(Connection), lambda one: allowlist.decide(one).allowed):
+        connections = united(inspection.records(Connection), lambda one: allowlist.decide(one).allowed)
+        for connection in without_sorting(connections) if self._rehearsed else connections:
             self._judge(connection)
 
     def _judge(self, connection: Connection) -> None:

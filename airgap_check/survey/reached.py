@@ -182,6 +182,7 @@ def _connection(encounter: Encounter) -> Connection:
         local=Endpoint(),
         remote=encounter.remote,
         process=encounter.process,
+        workload=encounter.workload,
         count=encounter.count,
         first=encounter.first,
         last=encounter.last,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from airgap_check.policy.reach import spoken
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -77,6 +79,25 @@ def united(connections: Iterable[Connection], judge: Callable[[Connection], Allo
         and (connection.seen != "sockdiag" or not best.closed(connection))
         and (connection.seen != "traffic" or not (better.here(connection) or better.forwarded(connection)))
     ]
+
+
+def without_sorting(connections: list[Connection]) -> list[Connection]:
+    """Return the connections of a rehearsal without the sockets that only sorted the addresses of a name (RFC 6724).
+
+    Such a one sent nothing, and its program dialled the same name and port by TCP, which is judged no milder.
+    """
+    dialled: set[tuple[str | None, int | None, int | None]] = set()
+    for one in connections:
+        if one.protocol == "tcp" and one.remote.name:
+            pid = one.process.pid if one.process else None
+            dialled |= {(one.remote.name, one.remote.port, pid), (one.remote.name, None, pid)}
+
+    def only_sorts(one: Connection) -> bool:
+        if one.protocol != "udp" or one.state != _SILENT:
+            return False
+        return (one.remote.name, spoken(one)[1], one.process.pid if one.process else None) in dialled
+
+    return [one for one in connections if not only_sorts(one)]
 
 
 def _turned(connection: Connection, attempted: _Known) -> Connection:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from airgap_check.world.meeting import Orders
 
 _OWN_FILES = 64  # descriptors that are not connections
-_HASTE, _PAUSE = 2.0, 0.02  # seconds that the end may take, and after which nothing more is to be heard
+_HASTE, _PAUSE = 2.0, 0.02  # seconds that the end may take, and between looks at whether anything more is heard
+_LOOKS = 3  # at which nothing was, until it is quiet
 
 
 def serve(
@@ -68,10 +69,12 @@ def serve(
 
 async def _settle(progress: Callable[[], object]) -> None:
     """Wait until all is heard that was said before the stop: whoever said it is dead already."""
-    until, before = time.monotonic() + _HASTE, None
-    while (now := progress()) != before and time.monotonic() < until:
-        before = now
+    until, before, quiet = time.monotonic() + _HASTE, progress(), 0
+    while quiet < _LOOKS and time.monotonic() < until:
         await asyncio.sleep(_PAUSE)
+        now = progress()
+        quiet = quiet + 1 if now == before else 0
+        before = now
 
 
 def _room() -> int:

@@ -33,8 +33,8 @@ class Met(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="met"
 
     ``address`` and ``port`` are where the client wanted to go, ``source`` the port that it came from. ``opening`` is
     what it said first, escaped, cut and redacted. ``name`` is the SNI, or else the Host of the first request.
-    ``proxied`` is set where that was a request for a proxy (CONNECT, absolute form) or a DNS question over an encrypted
-    channel: ``requests`` tell for what.
+    A request for a proxy (CONNECT, SOCKS, absolute form) or a DNS question over an encrypted channel stands in
+    ``requests``.
     """
 
     at: int

@@ -49,9 +49,10 @@ def test_a_send_is_told_where_it_has_an_address(machine: seccomp_filter.Machine,
     [
         (INET, STREAM, ALLOW), (10, 3, ALLOW), (1, 2, ALLOW), (16, 3, ALLOW), (PACKET, 3, NOTIFY), (XDP, 3, NOTIFY),
         (INET, 10, NOTIFY), (INET, 10 | 0o2000000, NOTIFY), (BEYOND | PACKET, 2, NOTIFY), (10, 10, ALLOW),
+        (38, 5, ALLOW), (40, 1, NOTIFY), (BEYOND | 40, 1, NOTIFY), (31, 3, NOTIFY), (29, 3, NOTIFY), (99, 1, NOTIFY),
     ],
 )  # fmt: skip
-def test_sockets_for_whole_frames_are_told(
+def test_sockets_for_whole_frames_are_told_and_those_of_families_that_may_lead_out(
     machine: seccomp_filter.Machine, family: int, kind: int, expected: int
 ) -> None:
     assert verdict(machine, numbers(machine)["socket"], family, kind, 0) == expected

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from airgap_check.evidence import Question, Setting
 from airgap_check.evidence.asset import Reference
-from airgap_check.evidence.fact import Place, Process
+from airgap_check.evidence.fact import Place, Process, Workload
 from airgap_check.survey import Survey
 from tests.building import STARTED, connection, encounter, inspection, policy, rehearsal, remote
 
@@ -134,3 +136,11 @@ def test_a_name_that_was_asked_for_was_seen() -> None:
     )  # fmt: skip
     question = Question(netns=1, name="hooks.partner.com", type="A", protocol="dns", server=remote("127.0.0.53", 53))
     assert Survey(rehearsal(named, question), policy()).predicted_unseen == ()
+
+
+@pytest.mark.parametrize(("unit", "verdict"), [("objectos.service", "yes"), ("other.service", "no"), (None, "unknown")])
+def test_a_destination_is_judged_for_whom_the_command_stands(unit: str | None, verdict: str) -> None:
+    only = policy({"host": "db.bank.example", "for": {"unit": "objectos.service"}})
+    stands_for = Workload(kind="unit", id=unit, name=unit) if unit else None
+    (found,) = reached(encounter("db.bank.example", scope="private", workload=stands_for), under=only)
+    assert found.allowed == verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import threading
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airgap_check.world import doors, ferry, host, teller
+from airgap_check.world import doors, far, ferry, host, teller
 from airgap_check.world.meeting import Orders
 from tests.unit.world.beyond import Beyond, loopback, trusting
 
@@ -37,6 +38,14 @@ def test_what_was_said_a_moment_before_the_end_is_heard_to_its_end(beyond: Beyon
     met = beyond.met()  # stops at once
     assert {each.opening for each in met} == {f"hello {number}" for number in range(500)}
     assert {each.ended for each in met} == {"closed by the client"}
+
+
+def test_the_end_waits_until_it_is_quiet_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([1, 2, 2, 2, 3, 4, 4, 4, 4])
+    asyncio.run(far._settle(lambda: next(looks)))
+    assert list(looks) == []
+    monkeypatch.setattr(far, "_HASTE", 0.1)
+    asyncio.run(far._settle(object))  # something else each time
 
 
 def test_two_thousand_at_a_time_are_told_every_one(beyond: Beyond) -> None:

@@ -18,9 +18,9 @@ ALLOW, NOTIFY, REFUSE = 0x7FFF0000, 0x7FC00000, 0x00050000 | errno.ENOSYS  # SEC
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # where they stand in struct seccomp_data
 _X32 = 0x40000000  # __X32_SYSCALL_BIT
 _INET = 2  # AF_INET, include/linux/socket.h
-# Families of which a filter need not tell when a socket is made: UNSPEC, which the kernel refuses; UNIX, INET6 and SMC,
-# which are told by what they connect to; NETLINK, KEY and ALG, which reach the kernel alone. Every other may lead out of
-# a network namespace, as VSOCK does, to whoever runs this machine.
+# Families of which nobody need be told when a socket is made: UNSPEC, which the kernel refuses; UNIX, INET6 and SMC,
+# which are told by what they connect to; NETLINK, KEY and ALG, which reach the kernel alone. Every other may lead out
+# of a network namespace, as VSOCK does, to whoever runs this machine.
 _QUIET = (0, 1, 10, 15, 16, 38, 43)
 _SOCK_PACKET, _TYPE_MASK = 10, 0xF  # the name that packet sockets had in Linux 2.0: AF_INET, SOCK_PACKET
 

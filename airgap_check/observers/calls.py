@@ -37,7 +37,10 @@ _LOGGED = 200_000  # calls kept in the log
 _FEW = 5  # ways out that are named
 _ASIDE = 4096  # events of the self-test that are kept
 _BLIND = (
-    "where a call went when another thread rewrote its address after it was heard of: packets are the second witness",
+    (
+        "where a call went when another thread rewrote its address, or the path of a socket file, after it was heard "
+        "of: packets are the second witness"
+    ),
     "what io_uring does: it is refused here, as container engines refuse it",
     "what programs of another architecture (32 bits) do: their networking is refused here",
     "what raw and packet sockets send beyond the address that they name, and associations by sctp_connectx(3)",

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _LOOKS = (1.0, 5.0, 15.0)  # seconds after which what runs is looked at, beside the look at the end
 _TICK, _PATIENCE = 0.05, 2.0  # seconds between two looks at the time, and for a killed process to go
-# What a command may send to everybody whom it may signal, by kill(-1): whoever asks us to end has a descriptor for that.
+# What a command may send to whomever it may signal, by kill(-1): who asks us to end has a descriptor for that.
 _DEAF_TO = tuple(
     signal.valid_signals()
     - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ}

@@ -9,11 +9,13 @@ from msgspec.structs import replace
 
 from airgap_check.address import PUBLIC
 from airgap_check.evidence import Connection, EntryUse, Listener, Runtime
+from airgap_check.evidence.rehearsed import Encounter
 from airgap_check.finding import JudgedConnection
 from airgap_check.policy.allowlist import Decision
 from airgap_check.policy.selector import selects
 from airgap_check.survey.place import shown
-from airgap_check.survey.union import united, without_sorting
+from airgap_check.survey.reached import connection_of
+from airgap_check.survey.union import united, with_met, without_sorting
 from airgap_check.view import ConnectionView, PeerView
 
 if TYPE_CHECKING:
@@ -44,7 +46,10 @@ class Egress:
         for use in inspection.records(EntryUse):
             self.uses[use.entry] += use.count
         connections = united(inspection.records(Connection), lambda one: allowlist.decide(one).allowed)
-        for connection in without_sorting(connections) if self._rehearsed else connections:
+        if self._rehearsed:
+            met = (connection_of(one) for one in inspection.records(Encounter) if one.seen == "world")
+            connections = with_met(without_sorting(connections), met)
+        for connection in connections:
             self._judge(connection)
 
     def _judge(self, connection: Connection) -> None:

@@ -46,7 +46,7 @@ class Reach:
         for encounter in inspection.records(Encounter):
             remote = allowlist.scoped(encounter.remote)
             if remote.scope not in NEVER_EGRESS:
-                one = replace(encounter, remote=remote), allowlist.connection(_connection(encounter))
+                one = replace(encounter, remote=remote), allowlist.connection(connection_of(encounter))
                 self._judged.append(one)
                 key = (encounter.seen, encounter.protocol, _host(remote), remote.port)
                 groups.setdefault(key, []).append(one)
@@ -172,7 +172,7 @@ def _urgency(found: tuple[Reached, object]) -> tuple[int, bool, bool, str, int, 
     )  # fmt: skip
 
 
-def _connection(encounter: Encounter) -> Connection:
+def connection_of(encounter: Encounter) -> Connection:
     """Return the connection that an encounter amounts to."""
     return Connection(
         netns=0,

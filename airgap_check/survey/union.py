@@ -100,6 +100,22 @@ def without_sorting(connections: list[Connection]) -> list[Connection]:
     return [one for one in connections if not only_sorts(one)]
 
 
+def with_met(connections: list[Connection], met: Iterable[Connection]) -> list[Connection]:
+    """Return the connections of a rehearsal with what the world met and nobody else told.
+
+    A program that connects a datagram socket and then writes to it makes no call that names a place, and looks to the
+    observer of calls like one that sorts addresses: whoever was spoken to knows better.
+    """
+    known: set[tuple[Place, int | None]] = set()
+    for one in connections:
+        if one.state != _SILENT:
+            known |= {(_place(one), one.process.pid if one.process else None), (_place(one), None)}
+    return [
+        *connections,
+        *(one for one in met if (_place(one), one.process.pid if one.process else None) not in known),
+    ]
+
+
 def _turned(connection: Connection, attempted: _Known) -> Connection:
     """Call a socket outbound whose far end was attempted; clients that connected to us are grouped without a port."""
     if connection.seen != "sockets" or connection.direction == "outbound" or connection.remote.port is None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from airgap_check.engine import Terms, judge
-from airgap_check.evidence import Answer, Evidence, Interruption
+from airgap_check.evidence import Answer, Connection, Evidence, Interruption
 from airgap_check.evidence.rehearsed import Visit
 from airgap_check.objectos.derive import derive
 from tests.building import RULES, STARTED, encounter, policy, rehearsal, remote
@@ -119,3 +120,19 @@ def test_a_finding_is_the_same_whichever_address_of_a_name_was_dialled() -> None
 
     assert found("198.18.3.4") == found("2001:2::7")
     assert any("cloud.objectos.ai:443/tcp" in message for _, message in found("198.18.3.4"))
+
+
+def test_what_the_world_met_is_judged_even_where_the_observer_of_calls_took_it_for_silent() -> None:
+    quiet = encounter("db.bank.example", 5432, scope="private", protocol="udp", sent=50)
+    seen = rehearsal(DATABASE, quiet, ANSWER)
+    silent = tuple(
+        replace(item, records=tuple(
+            replace(one, state="connect") if isinstance(one, Connection) and one.protocol == "udp" else one
+            for one in item.records
+        ))
+        for item in seen.evidence
+    )  # fmt: skip
+    report = judged(replace(seen, evidence=silent))
+    (finding,) = next(one for one in report.results if one.rule == "connection.not-allowlisted").findings
+    assert finding.message == "node -> db.bank.example:5432/udp (attempt)"
+    assert report.verdict == "not_compliant"

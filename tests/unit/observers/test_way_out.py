@@ -36,6 +36,35 @@ def test_a_name_is_read_where_the_caller_is(tmp_path: Path, monkeypatch: pytest.
     assert foreign_file(to("socket"), threading.get_native_id()) == "socket"
 
 
+def test_a_folder_that_the_caller_holds_is_his(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("socket")
+        folder = os.open(tmp_path, os.O_PATH)
+        try:
+            paths = [
+                f"/proc/self/fd/{folder}/socket",
+                "/proc/thread-self/cwd/socket",
+                f"/proc/self/root{tmp_path}/socket",
+            ]
+            for path in paths:
+                assert foreign_file(to(path), threading.get_native_id()) == ""
+            made.close()
+            for path in paths:
+                assert foreign_file(to(path), threading.get_native_id()) == path
+        finally:
+            os.close(folder)
+
+
+def test_a_link_that_leads_elsewhere_for_us_than_for_the_caller_leads_out(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(tmp_path / "socket"))
+        link = tmp_path / "link"
+        link.symlink_to(f"/proc/self/root{tmp_path}")
+        path = str(link / "socket")
+        assert foreign_file(to(path), threading.get_native_id()) == path
+
+
 def test_what_is_no_socket_file_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "nothing", tmp_path):

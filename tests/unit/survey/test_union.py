@@ -11,7 +11,7 @@ from airgap_check.evidence.fact import Process
 from airgap_check.policy.allowlist import Allowlist
 from airgap_check.survey import union
 from airgap_check.survey.egress import Egress
-from tests.building import STARTED, connection, inspection, policy, remote
+from tests.building import STARTED, connection, encounter, inspection, policy, remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,3 +141,30 @@ def test_a_use_that_the_kernel_counted_is_a_use() -> None:
     uses = Evidence(kind="attempts", status="complete", records=(EntryUse(entry="entry 0", count=3),))
     egress = Egress(inspection(extra=[uses]), made, Allowlist(made, (), STARTED.date()))
     assert egress.uses["entry 0"] == 3
+
+
+def named(protocol: str, port: int = 443, **changes: Any) -> Connection:
+    facts: dict[str, Any] = {"state": "connect" if protocol == "udp" else "attempt", "process": NODE, **changes}
+    return seen("attempts", protocol=protocol, remote=encounter("a.com", port).remote, **facts)
+
+
+@pytest.mark.parametrize("port", [443, 0, 9, 53, 65535])
+def test_a_socket_that_only_sorted_the_addresses_of_a_dialled_name_is_left_out(port: int) -> None:
+    assert union.without_sorting([named("udp", port), named("tcp")]) == [named("tcp")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        named("udp", 8443),
+        named("udp", process=Process(pid=8, name="curl")),
+        named("udp", state="attempt"),
+        seen("attempts", protocol="udp", state="connect", process=NODE),
+    ],
+)
+def test_any_other_datagram_socket_stays(other: Connection) -> None:
+    assert union.without_sorting([other, named("tcp")]) == [other, named("tcp")]
+
+
+def test_a_name_that_was_only_sorted_stays() -> None:
+    assert union.without_sorting([named("udp")]) == [named("udp")]

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from http.client import HTTPConnection, HTTPResponse
 
-ADDRESS = "127.0.0.1"
+_ADDRESSES = ("127.0.0.1", "::1")  # a server that binds *localhost* is often at the latter alone
 NAME = "localhost"  # products trust the origin of this name, and not that of the address
 SECONDS = 30.0  # a server that dials out into silence may take 10 s and more to say so
 MOST_BYTES = 1 << 20
+_CONNECT_SECONDS = 2.0
 _MOST_COOKIES, _COOKIE_LENGTH = 64, 4096
 
 
@@ -53,6 +54,27 @@ class Answer(NamedTuple):
             return self.reason
         code = _code(self.json()) if self.status >= 400 else ""
         return f"{self.status} {code}".rstrip()
+
+
+def address(port: int) -> str:
+    """Return the address of loopback, as a URL has it, at which somebody listens; that of IPv4 where nobody does."""
+    with suppress(OSError), _reach(port, _CONNECT_SECONDS) as end:
+        return "[::1]" if end.family == socket.AF_INET6 else _ADDRESSES[0]
+    return _ADDRESSES[0]
+
+
+def _reach(port: int, seconds: float) -> socket.socket:
+    """Connect to a port of this machine. Raises OSError, about IPv4."""
+    four, six = _ADDRESSES
+    try:
+        end = socket.create_connection((four, port), seconds)
+    except ConnectionRefusedError as refused:
+        try:
+            end = socket.create_connection((six, port), seconds)
+        except OSError:
+            raise refused from None
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return end
 
 
 def _code(answer: Any) -> str:
@@ -94,8 +116,9 @@ class Visitor:
         import http.client
 
         content, fields = self._request(body, headers)
-        connection = http.client.HTTPConnection(ADDRESS, self.port, timeout=self.seconds)
+        connection = http.client.HTTPConnection(self.name, self.port)
         try:
+            connection.sock = _reach(self.port, self.seconds)
             connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
             for name, value in fields:
                 connection.putheader(name, value)
@@ -121,7 +144,6 @@ class Visitor:
         """End a conversation when time is up, which for the socket begins anew with every byte."""
         from http.client import HTTPException
 
-        connection.connect()
         late, end = threading.Event(), connection.sock
 
         def interrupt() -> None:
@@ -141,11 +163,13 @@ class Visitor:
             clock.join()
 
     def _receive(self, response: HTTPResponse, most_bytes: int) -> Answer:
+        from http.client import HTTPException
+
         self._keep(response.headers.get_all("set-cookie") or ())
         headers = {name.lower(): value for name, value in response.getheaders()}
         try:
             found = response.read(most_bytes + 1)
-        except OSError:  # what came before it is lost; that there is an answer is what counts
+        except (OSError, HTTPException):  # what came before it is lost; that there is an answer is what counts
             return Answer(response.status, headers, whole=False)
         return Answer(response.status, headers, found[:most_bytes], len(found) <= most_bytes and not response.length)
 
@@ -180,5 +204,7 @@ class Visitor:
             for name, morsel in jar.items():
                 if morsel["max-age"] == "0" or not morsel.coded_value:
                     self.cookies.pop(name, None)
-                elif len(self.cookies) < _MOST_COOKIES and len(morsel.coded_value) <= _COOKIE_LENGTH:
+                elif (name in self.cookies or len(self.cookies) < _MOST_COOKIES) and len(
+                    morsel.coded_value
+                ) <= _COOKIE_LENGTH:
                     self.cookies[name] = morsel.coded_value

@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from airgap_check.drivers.http import ADDRESS
+from airgap_check.drivers.http import address
 from airgap_check.drivers.where import Driven, Where, await_server
 from airgap_check.errors import UsageError
 from airgap_check.redact import printable
@@ -48,7 +48,7 @@ def run(path: str, where: Where, diary: Diary, stop: threading.Event) -> Driven:
     if port is None:
         diary.skip(label, "time was up" if stop.is_set() else "nobody served")
         return Driven()
-    environ = {**where.environ, "AIRGAP_CHECK_URL": f"http://{ADDRESS}:{port}", "AIRGAP_CHECK_PORT": str(port)}
+    environ = {**where.environ, "AIRGAP_CHECK_URL": f"http://{address(port)}:{port}", "AIRGAP_CHECK_PORT": str(port)}
     with diary.visiting(label) as remark:
         try:
             process = subprocess.Popen(  # noqa: S603  (the user's own program is what was asked for)
@@ -68,8 +68,12 @@ def run(path: str, where: Where, diary: Diary, stop: threading.Event) -> Driven:
         if stop.is_set():
             remark.say("failed", "time was up")
         elif code:
-            remark.say("failed", f"exit status {code}" if code > 0 else f"ended by {signal.Signals(-code).name}")
+            remark.say("failed", f"exit status {code}" if code > 0 else f"ended by {_signal(-code)}")
     return Driven(port)
+
+
+def _signal(number: int) -> str:
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
 def _listen(process: subprocess.Popen[bytes], diary: Diary, stop: threading.Event) -> None:

@@ -84,10 +84,15 @@ def candidates(where: Where) -> list[int]:
 
 
 def _takes_loopback(row: sock_diag.Row) -> bool:
-    """Tell whether a listener can be reached at 127.0.0.1, so far as its address says."""
+    """Tell whether a listener can be reached at 127.0.0.1 or ::1, so far as its address says."""
     if row.family == socket.AF_INET:
         return row.local[:1] == b"\x7f" or row.local == bytes(4)
-    return row.local in {bytes(16), bytes(10) + b"\xff\xff" + bytes(4), bytes(10) + b"\xff\xff\x7f\0\0\1"}
+    return row.local in {
+        bytes(16),
+        bytes(15) + b"\1",
+        bytes(10) + b"\xff\xff" + bytes(4),
+        bytes(10) + b"\xff\xff\x7f\0\0\1",
+    }
 
 
 def family(pid: int) -> set[int]:

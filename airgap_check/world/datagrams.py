@@ -118,7 +118,7 @@ class Datagrams:
     def _tell_oldest(self) -> None:
         _, (_, account) = self._groups.popitem(last=False)
         account.ended = "answered" if account.received else "not answered"
-        self._host.teller.tell(account.met())
+        self._host.tell(account)
 
 
 class Resolver:

@@ -135,6 +135,8 @@ class Doors:
             account.ended = account.ended or _STOPPED
         elif fault is not None:
             account.ended = account.ended or _fate(fault)
+            if not isinstance(fault, OSError):
+                self._host.teller.complain(f"{_fate(fault)}: what a client would have done next was not seen")
         self._tell(guest)
         if not self._shut:
             self._serve_next()
@@ -167,11 +169,8 @@ class Doors:
         self._tell(guest)
 
     def _tell(self, guest: _Guest) -> None:
-        account = guest.account
-        if account.missed:
-            self._host.teller.complain(f"of {account.address}:{account.port}, not all requests are listed")
         if not guest.resolver:
-            self._host.teller.tell(account.met())
+            self._host.tell(guest.account)
 
 
 def _fate(fault: BaseException) -> str:

@@ -51,6 +51,12 @@ class Host:
                 return found
         return None
 
+    def tell(self, account: Account) -> None:
+        """Tell of somebody who has left."""
+        if account.missed:
+            self.teller.complain(f"of {account.address}:{account.port}, not all requests are listed")
+        self.teller.tell(account.met())
+
     def _exists(self, name: str) -> bool:
         """Tell whether a name has addresses: none in a world of NXDOMAIN, but for those that lead to real services."""
         if self.orders.world != "nxdomain":

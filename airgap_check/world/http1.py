@@ -26,19 +26,27 @@ async def converse(line: Line, account: Account, host: Host) -> Line | None:
     try:
         return await talk.go_on()
     except h11.RemoteProtocolError as error:
-        account.ended = f"no proper HTTP: {error}"[:200]
+        account.ended = f"no proper HTTP: {_fault(error)}"
         if talk.connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             await talk.say(h11.Response(status_code=400, headers=[("content-length", "0"), ("connection", "close")]))
         return None
     except h11.LocalProtocolError as error:
-        account.ended = f"the world had no proper answer: {error}"[:200]
+        account.ended = f"the world had no proper answer: {_fault(error)}"
         return None
+    finally:
+        talk.note_begun()
+
+
+def _fault(error: h11.ProtocolError) -> str:
+    """Say what is wrong; behind a colon stands what the client said, credentials and all."""
+    return str(error).partition(":")[0]
 
 
 class _Talk:
     def __init__(self, line: Line, account: Account, host: Host) -> None:
         self._line, self._account, self._host = line, account, host
         self.connection = h11.Connection(h11.SERVER, max_incomplete_event_size=ROOM)
+        self._head = b""  # of a request that is not read yet
 
     async def say(self, *events: h11.Response | h11.InformationalResponse | h11.Data | h11.EndOfMessage) -> None:
         """Send what the events are on the wire, in one piece."""
@@ -66,6 +74,14 @@ class _Talk:
             if self.connection.our_state is not h11.DONE or self.connection.their_state is not h11.DONE:
                 return None
             self.connection.start_next_cycle()
+            self._head = self.connection.trailing_data[0][:ROOM]
+
+    def note_begun(self) -> None:
+        """Note the request that never became one: who it was for is told all the same."""
+        begun = request_line.begun(self._head)
+        if begun is not None:
+            self._account.ask(request_line.line(*begun), begun[1].authority)
+            self._account.seek(begun[1].host)
 
     async def _next(self) -> h11.Event | type[h11.PAUSED]:
         while True:
@@ -77,9 +93,13 @@ class _Talk:
                 await self.say(h11.InformationalResponse(status_code=100, headers=[]))
             if not self._line.said:
                 await self._line.more()
-            self.connection.receive_data(self._line.take())
+            heard = self._line.take()
+            if self.connection.their_state is h11.IDLE:
+                self._head = (self._head + heard)[:ROOM]
+            self.connection.receive_data(heard)
 
     def _read(self, request: h11.Request) -> tuple[response.Request, request_line.Target]:
+        self._head = b""
         fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
         method = request.method.decode("latin-1")
         host_field = fields.get("host", "").encode("latin-1")
@@ -89,7 +109,7 @@ class _Talk:
         else:
             where = request_line.target(request.target, host_field)
             said = request_line.line(method, where)
-            if request.target != where.path.encode("latin-1"):
+            if where.proxied:
                 said += f" (to a proxy, for {where.authority})"
             self._account.seek(where.host)
         self._account.ask(said, where.authority)

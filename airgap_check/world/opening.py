@@ -9,6 +9,8 @@ from airgap_check.dissect import dns, hello
 from airgap_check.redact.strings import looks_like_token
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airgap_check.evidence.rehearsed import Spoken
 
 Kind = Literal[
@@ -17,10 +19,10 @@ Kind = Literal[
 ]  # fmt: skip
 
 SHOWN = 48  # bytes
-_CLEAR = 16  # bytes of a binary protocol's that are shown as they are: no password stands before them
 _STEADY = 11  # bytes of a hello before those that are random, and so other ones each time
 _SHOWN = frozenset({"smtp", "ssh", "unknown"})
 _SHORTEST_WORD = 4  # characters in a row that a reader could make sense of
+_LONGEST_MARK = 8  # capitals that name a protocol (AMQP, MQTT), not whoever logs in
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 3.4
 _METHODS = (
     b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"CONNECT ", b"OPTIONS ", b"TRACE ", b"PATCH ", b"PROPFIND ",
@@ -135,17 +137,23 @@ def show(data: bytes | bytearray) -> str:
     if line.strip() and all(32 <= octet < 127 or octet in {9, 13} for octet in line):
         words = line.decode("ascii").split()
         cut = "" if mark or len(data) <= SHOWN else "…"
-        return " ".join(_word(words[index - 1] if index else "", word) for index, word in enumerate(words)) + cut
-    return _escaped(head[:_CLEAR]) + _masked(head[_CLEAR:])
+        return " ".join(_words(words)) + cut
+    return _masked(head)
 
 
-def _word(before: str, word: str) -> str:
-    if before.upper().rstrip(":=") in _ANNOUNCES or looks_like_token(word):
-        return redact.REDACTED
-    return redact.value(before.rstrip(":"), word)
+def _words(words: list[str]) -> Iterator[str]:
+    """Show words, up to one that announces who logs in, and with what."""
+    before = ""
+    for word in words:
+        if before.upper().strip(":=") in _ANNOUNCES:
+            yield redact.REDACTED
+            return
+        yield redact.REDACTED if looks_like_token(word) else redact.value(before.rstrip(":"), word)
+        before = word
 
 
-_ANNOUNCES = frozenset({"PASS", "AUTH", "LOGIN", "BASIC", "BEARER", "PLAIN", "XOAUTH2", "NICKSERV", "PASSWORD"})
+_ANNOUNCES = frozenset({"PASS", "AUTH", "LOGIN", "BASIC", "BEARER", "PLAIN", "XOAUTH2", "NICKSERV", "PASSWORD",
+    "AUTHENTICATE", "IDENTIFY", "OPER"})  # fmt: skip
 
 
 def _escaped(data: bytes) -> str:
@@ -160,8 +168,9 @@ def _masked(data: bytes) -> str:
         end = position
         while end < len(data) and 32 <= data[end] < 127:
             end += 1
-        if end - position >= _SHORTEST_WORD:
-            pieces.append("…")
+        word = data[position:end]
+        if len(word) >= _SHORTEST_WORD:
+            pieces.append(word.decode() if word.isalpha() and word.isupper() and len(word) <= _LONGEST_MARK else "…")
         else:
             end = max(end, position + 1)
             pieces.append(_escaped(data[position:end]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 from contextlib import AsyncExitStack, suppress
@@ -83,15 +84,20 @@ async def _hear(line: Line, account: Account, host: Host) -> opening.Kind:
     if first:
         await line.send(first)
     patience = greeting.PATIENCE if fresh and not first else None
-    while (kind := opening.recognise(line.said)) == "more":
-        try:
-            if not await line.more(patience):
-                return "unknown" if line.said else "more"
-        except TimeoutError:
-            patience = None
-            late = None if line.said else greeting.after_silence(account, host)
-            if late:
-                await line.send(late)
+    try:
+        while (kind := opening.recognise(line.said)) == "more":
+            try:
+                if not await line.more(patience):
+                    return "unknown" if line.said else "more"
+            except TimeoutError:
+                patience = None
+                late = None if line.said else greeting.after_silence(account, host)
+                if late:
+                    await line.send(late)
+    except (OSError, asyncio.CancelledError):
+        if line.said and account.spoken == "nothing":  # too little to know it by is not nothing
+            account.open_with("unknown", opening.show(line.said))
+        raise
     return kind
 
 
@@ -104,6 +110,8 @@ def _expected(line: Line, account: Account, agreed: str | None) -> opening.Kind:
 
 async def _secure(line: Line, account: Account, host: Host, held: AsyncExitStack) -> Line | None:
     """Agree to TLS as the one whom the client wants to speak to; return the line within, None where it refuses."""
+    if account.spoken == "nothing":
+        account.open_with("tls", opening.begin("tls", line.said))
     while not _is_whole(line.said) and len(line.said) < ROOM:
         try:
             if not await line.more(_LATE):
@@ -112,8 +120,6 @@ async def _secure(line: Line, account: Account, host: Host, held: AsyncExitStack
             break
     said = hello.peek(bytes(line.said))
     account.seek(said.name if said else None)
-    if account.spoken == "nothing":
-        account.open_with("tls", opening.begin("tls", line.said))
     if not account.encrypted:
         if host.secure.locked():
             host.teller.complain(

@@ -9,13 +9,18 @@ from airgap_check.dissect.name import host as host_name
 from airgap_check.redact.strings import looks_like_token
 
 _LONGEST_PATH, _MOST_PARAMETERS, _LONGEST_NAME = 240, 16, 40
+_READ = 4096  # bytes of a target
 
 
 class Target(NamedTuple):
-    """Whom a request is for: *host* or *host:port*, None where it does not say; and the path with its query."""
+    """Whom a request is for: *host* or *host:port*, None where it does not say; and the path with its query.
+
+    ``proxied`` tells that it is in absolute form, which only a proxy is sent.
+    """
 
     authority: str | None
     path: str
+    proxied: bool = False
 
     @property
     def host(self) -> str | None:
@@ -25,12 +30,12 @@ class Target(NamedTuple):
 
 def target(text: bytes, host_field: bytes = b"") -> Target:
     """Read the target of a request (RFC 9112 3.2); one in absolute form says itself whom it is for."""
-    scheme, mark, rest = text[:4096].partition(b"://")
+    scheme, mark, rest = text[:_READ].partition(b"://")
     if mark and scheme.isalpha():
         authority, _, path = rest.partition(b"/")
         authority, question, query = authority.partition(b"?")
-        return Target(_authority(authority), (b"/" + path + question + query).decode("latin-1"))
-    return Target(_authority(host_field), text[:4096].decode("latin-1"))
+        return Target(_authority(authority), (b"/" + path + question + query).decode("latin-1"), proxied=True)
+    return Target(_authority(host_field), text[:_READ].decode("latin-1"))
 
 
 def line(method: str, where: Target) -> str:
@@ -45,6 +50,17 @@ def line(method: str, where: Target) -> str:
         path = redact.REDACTED
     names = [_parameter(part) for part in query.split("&", _MOST_PARAMETERS)[:_MOST_PARAMETERS] if part]
     return f"{redact.printable(method)[:20]} {path}{question}{'&'.join(names)}"
+
+
+def begun(head: bytes) -> tuple[str, Target] | None:
+    """Read the method and target of a request that is not whole, or not well made; None where it names none."""
+    first, *rows = head.split(b"\n")
+    method, _, rest = first.strip().partition(b" ")
+    if not (method.isalpha() and method.isupper()) or method == b"CONNECT" or not rest.strip():
+        return None
+    fields = (row.partition(b":") for row in rows)
+    said = next((value.strip() for name, _, value in fields if name.strip().lower() == b"host"), b"")
+    return method.decode("ascii"), target(rest.split()[0], said)
 
 
 def host_of(authority: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DNS = "application/dns-message"  # RFC 8484
 MOST_ASKED = 1 << 16  # bytes of a DNS question; any other body is not kept
+_MOST_FIELDS = 32  # of a query that is a question of DNS
 _GRPC = "application/grpc"
 _EMPTY_MESSAGE = bytes(5)  # not compressed, of no bytes: every field of the answer has its default
 _PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -83,12 +84,12 @@ def question_of(request: Request, asked: bytes) -> bytes | None:
     if asks_name(request):
         return asked
     query = request.path.partition("?")[2]
-    encoded = parse_qs(query[: 2 * MOST_ASKED], max_num_fields=32).get("dns") if "dns=" in query else None
-    if request.method != "GET" or not encoded:
+    if request.method != "GET" or "dns=" not in query:
         return None
     try:
+        encoded = parse_qs(query[: 2 * MOST_ASKED], max_num_fields=_MOST_FIELDS).get("dns", [""])
         return base64.urlsafe_b64decode(encoded[0] + "=" * (-len(encoded[0]) % 4))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError):  # also of more fields
         return None
 
 

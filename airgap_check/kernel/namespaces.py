@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOUNT, IPC, USER, PID, NETWORK = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000  # CLONE_NEW...
 READ_ONLY, NO_SETUID, NO_DEVICES, NO_EXECUTION = 1, 2, 4, 8  # MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC
-_BIND, _RECURSIVE, _PRIVATE = 4096, 16384, 1 << 18
+_REMOUNT, _BIND, _RECURSIVE, _PRIVATE = 32, 4096, 16384, 1 << 18
 _PDEATHSIG, _CAP_AMBIENT, _AMBIENT_RAISE = 1, 47, 2  # prctl(2)
 _CAPABILITY_VERSION = 0x20080522
 SYS_ADMIN = 21  # CAP_SYS_ADMIN
@@ -110,6 +110,11 @@ def mount(kind: str, target: str, flags: int = 0, options: Iterable[str] = ()) -
 def bind(source: str, target: str) -> None:
     """Let a file or folder be seen at another place, too. Raises OSError."""
     _mount(source, target, None, _BIND)
+
+
+def make_read_only(path: str) -> None:
+    """Let nobody write at a place, which must be a mount of its own, made by `bind`. Raises OSError."""
+    _mount("none", path, None, _REMOUNT | _BIND | READ_ONLY | NO_SETUID | NO_DEVICES | NO_EXECUTION)
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:

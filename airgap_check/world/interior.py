@@ -22,6 +22,8 @@ _AUTHORITY, _BUNDLE = f"{_FOLDER}/authority.pem", f"{_FOLDER}/certificates.pem"
 # buses, container engines. And units of this machine, which say nothing of a command that no unit runs.
 _COVERED = ("/run", "/etc/systemd")
 _SOCKETS = ("/tmp/.X11-unix",)  # noqa: S108
+_LOCKED = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")  # as container engines do
+_NETWORK = "/proc/sys/net"
 _LARGEST = 4 << 20  # bytes of a file of certificates
 _HOSTS = "127.0.0.1 localhost {name}\n::1 localhost ip6-localhost ip6-loopback\n"
 # What each variable makes its readers trust: the file itself beside what they trust already, or nothing else.
@@ -50,6 +52,7 @@ def furnish(hostname: str, authority: bytes | None, environ: Mapping[str, str]) 
     trusted = dict(_trusted(authority, environ)) if authority else {}
     names = _name_services()
     namespaces.mount("proc", "/proc", namespaces.NO_EXECUTION)
+    _lock()
     for path in (*_COVERED, *_SOCKETS):
         if os.path.isdir(path):
             namespaces.mount("tmpfs", path, options=("mode=755", "size=512m"))
@@ -69,6 +72,15 @@ def furnish(hostname: str, authority: bytes | None, environ: Mapping[str, str]) 
     named = (*_INSTEAD, *(name for name in _WHERE_SET if name in environ))
     trust = {_ADDED: _AUTHORITY, **dict.fromkeys(named, _BUNDLE)} if trusted else {}
     return Interior(trust, tuple(blind))
+
+
+def _lock() -> None:
+    """Let nobody turn the kernel's own switches, which are the whole machine's, but for those of his network."""
+    locked = [path for path in _LOCKED if os.path.exists(path)]
+    for path in (*locked, _NETWORK):
+        namespaces.bind(path, path)
+    for path in locked:
+        namespaces.make_read_only(path)
 
 
 def _cover(path: str, text: str) -> Iterator[str]:

@@ -102,11 +102,14 @@ def _reached(report: Report) -> Iterator[Statement]:
     yield Heading(reach.TITLE)
     yield Line("in short", reach.summary(report), 2, "dim")
     for one in reach.destinations(report):
-        yield Line("destination", f"{one.target}  {one.times}, {one.verdict}", 2, "plain")
+        surprise = ", not predicted" if one.predicted == reach.NOT_PREDICTED else ""
+        yield Line("destination", f"{one.target}  {one.times}, {one.verdict}{surprise}", 2, "plain")
         yield Labelled("who", one.who, 4)
-        yield Labelled("on", one.during, 4)
+        if one.during != reach.UNASKED:
+            yield Labelled("on", one.during, 4)
         yield Labelled("said", one.said, 4)
-        yield Labelled("predicted by", one.predicted, 4)
+        if not surprise:
+            yield Labelled("predicted by", one.predicted, 4)
     if more := reach.rest(report):
         yield Line("not shown", f"... {more}", 2)
     if not report.predicted_unseen:

@@ -82,8 +82,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     yield from (f"- {prose(reason)}" for reason in report.reasons)
     yield from (f"- relaxed by {prose(text)}" for text in report.relaxed_by)
-    yield from _coverage(report)
     yield from _reached(report)
+    yield from _coverage(report)
     yield from _egress(report)
     found = dossiers(report)
     if found:

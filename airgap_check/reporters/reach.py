@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TITLE: Final = "What it reached for"
 UNSEEN: Final = "Predicted, and never reached for"
+UNASKED: Final = "unasked"
+NOT_PREDICTED: Final = "nothing"
 NOTHING: Final = "It reached for nothing."
 IN_FULL: Final = 100  # destinations for people; the JSON report has all
 _FEW = 3
@@ -21,7 +23,10 @@ _LONGEST = 120  # characters of what was said
 
 
 class Destination(NamedTuple):
-    """A destination in words: ``verdict`` is what the policy says, and the parts say who, when, what and why."""
+    """A destination in words: ``verdict`` is what the policy says, and the parts say who, when, what and why.
+
+    ``during`` is `UNASKED` where it was never reached for while a visit was under way.
+    """
 
     target: str
     times: str
@@ -82,7 +87,7 @@ def _described(one: Reached) -> Destination:
         who=_first(one.who) or "unknown process",
         during=_during(one),
         said="asked for by name, never dialled" if asked else _said(one),
-        predicted=_first(one.predicted) or "nothing",
+        predicted=_first(one.predicted) or NOT_PREDICTED,
     )
 
 
@@ -94,10 +99,10 @@ def _verdict(one: Reached) -> str:
 
 def _during(one: Reached) -> str:
     parts = [
-        f"{occasion.trigger or 'nothing that was asked of it'}{f' x{occasion.count}' if occasion.count > 1 else ''}"
+        f"{occasion.trigger or UNASKED}{f' x{occasion.count}' if occasion.count > 1 else ''}"
         for occasion in one.occasions
     ]
-    return _first(parts) or "unknown"
+    return UNASKED if all(occasion.trigger is None for occasion in one.occasions) else _first(parts)
 
 
 def _said(one: Reached) -> str:

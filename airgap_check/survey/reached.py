@@ -73,7 +73,7 @@ class Reach:
                 record=encounter,
                 remote=encounter.remote,
                 target=target_of(encounter.remote),
-                during=encounter.trigger or "nothing that was asked of it",
+                during=(encounter.trigger or "no page").removeprefix("browser "),
                 allowed=decision.allowed,
                 predicted="yes" if self._predictions.of(encounter.remote) else "no",
             )

@@ -73,7 +73,10 @@ def test_a_visit_is_under_way_before_the_program_is_answered(run: Callable[..., 
     assert (tmp_path / "after").exists()
 
 
-@pytest.mark.parametrize(("text", "detail"), [("exit 3", "exit status 3"), ("kill -9 $$", "ended by SIGKILL")])
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [("exit 3", "exit status 3"), ("kill -9 $$", "ended by SIGKILL"), ("kill -40 $$", "ended by signal 40")],
+)
 def test_how_it_failed_is_said(run: Callable[..., Diary], text: str, detail: str) -> None:
     assert told(run(text)) == [("script seed", "failed", detail)]
 

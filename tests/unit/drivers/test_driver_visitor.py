@@ -72,6 +72,12 @@ def test_what_is_no_answer_is_said_and_not_raised(said: bytes, reason: str) -> N
         assert Visitor(server.port).ask("GET", "/") == Answer(0, reason=reason)
 
 
+def test_a_chunk_that_breaks_off_is_an_answer_all_the_same() -> None:
+    with serving(lambda _: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc") as server:
+        answer = Visitor(server.port).ask("GET", "/")
+    assert (answer.status, answer.whole) == (200, False)
+
+
 def test_a_body_that_breaks_off_is_not_whole() -> None:
     with serving(lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n123") as server:
         answer = Visitor(server.port).ask("GET", "/")

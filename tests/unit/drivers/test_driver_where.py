@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 # Serves at the ports that the kernel gives it, and says which; a grandchild of who asks.
 SERVER = """
-import sys
+import socket, sys
 from http.server import *
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(int(sys.argv[2])); self.end_headers()
     def log_message(self, *_): pass
+HTTPServer.address_family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 server = HTTPServer((sys.argv[1], 0), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()
@@ -51,7 +52,7 @@ def where(pid: int, port: int | None = None, **environ: str) -> Where:
     return Where(port, pid, environ, "/")
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::1"])
 def test_a_server_below_the_command_is_found(address: str) -> None:
     with command(address) as (pid, port):
         assert candidates(where(pid))[0] == port

@@ -30,7 +30,7 @@ PLANE = encounter(
     first=STARTED + timedelta(seconds=2.25),
 )  # fmt: skip
 LITERAL = encounter(None, 514, address="10.3.0.5", protocol="udp", spoken="syslog")
-PAGE = encounter("cdn.jsdelivr.net", seen="browser", process=None, spoken="browser", trigger="page /_console/")
+PAGE = encounter("cdn.jsdelivr.net", seen="browser", process=None, spoken="browser", trigger="browser /_console/")
 ASKED = Question(
     netns=1, name="hooks.partner.com", type="A", protocol="dns", server=remote("127.0.0.53", 53), status="nxdomain"
 )

@@ -62,20 +62,19 @@ def test_the_claim_says_that_it_was_a_rehearsal_and_how_long() -> None:
 def test_a_destination_is_told_with_who_when_what_and_why() -> None:
     lines = console(report(PLANE)).splitlines()
     begin = lines.index(reach.TITLE)
-    told = lines[begin + 1 : begin + 7]
+    told = lines[begin + 1 : begin + 6]
     assert [line.strip() for line in told] == [
         "1 destination: 1 refused; 0 predicted",
-        "cloud.objectos.ai:443/tcp  3 times, refused, public",
+        "cloud.objectos.ai:443/tcp  3 times, refused, public, not predicted",
         "who: node",
         "on: GET /api/v1/marketplace/packages x3",
         "said: http inside TLS: GET /api/v1/packages?limit=…; closed by the client",
-        "predicted by: nothing",
     ]
 
 
 def test_who_hears_it_hears_whole_words() -> None:
     told = console(report(PLANE, HOOK), plain=True)
-    assert "Destination: cloud.objectos.ai:443/tcp 3 times, refused, public\nWho: node\n" in told
+    assert "Destination: cloud.objectos.ai:443/tcp 3 times, refused, public, not predicted\nWho: node\n" in told
     assert "Never reached for: 10.1.2.3:8443 predicted by $.webhooks[0].url in objectstack.json\n" in told
 
 

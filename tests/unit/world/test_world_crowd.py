@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 import threading
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from airgap_check.world import doors, far, ferry, host, teller
+from airgap_check.world import doors, far, ferry, host, opening, teller
 from airgap_check.world.meeting import Orders
 from tests.unit.world.beyond import Beyond, loopback, trusting
 
@@ -27,6 +29,21 @@ def test_what_is_open_at_the_end_is_told(beyond: Beyond) -> None:
         assert told[silent.getsockname()[1]].spoken == "nothing"
         met = told[busy.getsockname()[1]]
     assert (met.spoken, met.name, met.ended) == ("http", "a.example", "open when the rehearsal ended")
+
+
+@pytest.mark.parametrize("said", [b"HEL", b"\x04\x01ab", b"GET /a?k=hunter2 HTTP/1.1\r\nHost: a.exam"])
+@pytest.mark.parametrize("reset", [True, False], ids=["reset", "open at the end"])
+def test_who_said_too_little_is_not_told_to_have_said_nothing(beyond: Beyond, said: bytes, *, reset: bool) -> None:
+    with beyond.dial() as end:
+        end.sendall(said)
+        time.sleep(0.1)
+        if reset:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            end.close()
+        met = beyond.only()
+    assert met.spoken != "nothing"
+    assert met.opening == ("GET /a?k=…" if b"GET" in said else opening.show(said))
+    assert met.ended == ("reset by the client" if reset else "open when the rehearsal ended")
 
 
 def test_what_was_said_a_moment_before_the_end_is_heard_to_its_end(beyond: Beyond) -> None:

@@ -115,6 +115,15 @@ def test_quic_is_known_by_whom_it_is_for(beyond: Beyond) -> None:
     assert met.opening == "QUIC version 0x1"
 
 
+def test_questions_beyond_those_that_are_listed_are_said_to_be_missing() -> None:
+    question = dns.message.make_query("a.example", "A").to_wire()
+    with Beyond(port=53) as beyond:
+        send(beyond, *[question] * 1001, answered=True)
+        (met,) = beyond.met()
+        assert len(met.requests) == 1000
+        assert beyond.troubles() == [f"of {beyond.udp.address}:53, not all requests are listed"]
+
+
 def test_datagrams_of_one_port_to_one_place_are_one_meeting(beyond: Beyond) -> None:
     send(beyond, b"<34>1 2026-01-01T00:00:00Z app - - - hello", b"<34>again")
     send(beyond, b"\x00\x01\x02")

@@ -52,12 +52,18 @@ def test_any_bytes_are_recognised_and_shown(data: bytes) -> None:
         b"PASS hunter2\r\n", b"AUTH hunter2\r\n", b"login bob password=hunter2\n", b"AUTH PLAIN hunter2\r\n",
         b"CONNECT https://bob:hunter2@proxy.example/\n",
         b"\x10\x2a\x00\x04MQTT\x04\xc2\x00<\x00\x03cid\x00\x03bob\x00\x07hunter2",
+        b"a1 LOGIN bob hunter2\r\n", b"a1 AUTHENTICATE PLAIN hunter2\r\n", b"IDENTIFY bob hunter2\r\n",
+        b"\x01hunter2", b'\x00\x00\x00\x11{"t":"hunter2"}',
     ],
 )  # fmt: skip
 def test_a_secret_is_not_among_the_bytes_that_are_shown(said: bytes) -> None:
     shown = opening.show(said)
     assert "hunter2" not in shown
     assert shown
+
+
+def test_capitals_that_name_a_binary_protocol_are_shown() -> None:
+    assert opening.show(b"AMQP\x00\x00\x09\x01") == "AMQP\\x00\\x00\\x09\\x01"
 
 
 def test_text_is_shown_by_its_first_line_and_other_bytes_escaped() -> None:
@@ -83,7 +89,7 @@ def test_values_of_a_query_are_left_out(target: bytes, shown: str) -> None:
 
 def test_an_absolute_target_says_itself_whom_it_is_for() -> None:
     where = request_line.target(b"http://bob:hunter2@A.example:8080/x", b"proxy.example")
-    assert where == request_line.Target("a.example:8080", "/x")
+    assert where == request_line.Target("a.example:8080", "/x", proxied=True)
     assert where.host == "a.example"
 
 

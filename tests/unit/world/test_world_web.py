@@ -261,3 +261,63 @@ def test_a_reset_is_called_one(beyond: Beyond) -> None:
     resets = [met for met in beyond.met() if met.spoken == "unknown"]
     assert [met.ended for met in resets] == ["reset by the client"]
     assert resets[0].opening == "hello"
+
+
+@pytest.mark.parametrize(
+    ("said", "line", "ended"),
+    [
+        (
+            b"GET /a?k=hunter2 HTTP/1.1\r\nHost: a.example\r\nAuthorization : hunter2\r\n\r\n",
+            "GET /a?k=…",
+            "header line",
+        ),
+        (b"GET /a b?k=hunter2 HTTP/1.1\r\nHost: a.example\r\n\r\n", "GET /a", "request line"),
+        (b"GET /a?k=hunter2\r\nHost: a.example\r\n\r\n", "GET /a?k=…", "request line"),
+        (b"POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: hunter2\r\n\r\n", "POST /a", "Content-Length"),
+        (b"POST /a HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\nZhunter2\r\n", "POST /a", "chunk"),
+        (b"GET /a?k=hunter2 HTTP/1.1\r\nHost: a.example\r\nCookie: hunt", "GET /a?k=…", "unexpectedly closed"),
+    ],
+)
+def test_of_what_is_no_proper_http_the_request_is_told_and_no_secret(
+    beyond: Beyond, said: bytes, line: str, ended: str
+) -> None:
+    with socket.create_connection(beyond.tcp, timeout=10) as end:
+        end.sendall(said)
+        end.shutdown(socket.SHUT_WR)
+        while end.recv(4096):
+            pass
+    met = beyond.only()
+    assert [(asked.line, asked.name) for asked in met.requests] == [(line, "a.example")]
+    assert met.ended.startswith("no proper HTTP: ")
+    assert ended in met.ended
+    assert not any(b"hunt" in told for told in beyond._lines)
+
+
+def test_a_request_that_is_broken_off_is_told_as_the_next_one_on_its_connection(beyond: Beyond) -> None:
+    with socket.create_connection(beyond.tcp, timeout=10) as end:
+        end.sendall(b"GET /1 HTTP/1.1\r\nHost: a.example\r\n\r\nGET /2 HTTP/1.1\r\nHost: b.example\r\nX: ")
+        end.shutdown(socket.SHUT_WR)
+        while end.recv(4096):
+            pass
+    assert [(asked.line, asked.name) for asked in beyond.only().requests] == [
+        ("GET /1", "a.example"),
+        ("GET /2", "b.example"),
+    ]
+
+
+def test_a_long_path_is_no_request_to_a_proxy(beyond: Beyond, client: http.client.HTTPConnection) -> None:
+    client.request("GET", "/" + "a/" * 4000, headers={"Host": "a.example"})
+    assert client.getresponse().status == 200
+    client.close()
+    (asked,) = beyond.only().requests
+    assert asked.line.startswith("GET /a/a/")
+    assert "proxy" not in asked.line
+
+
+def test_a_query_of_many_fields_that_looks_like_dns_is_answered(
+    beyond: Beyond, client: http.client.HTTPConnection
+) -> None:
+    client.request("GET", "/q?dns=a&" + "&".join(f"p{number}=1" for number in range(40)), headers={"Host": "a.example"})
+    assert client.getresponse().status == 200
+    client.close()
+    assert beyond.only().spoken == "http"

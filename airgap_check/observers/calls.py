@@ -188,6 +188,8 @@ class Calls:
             listed = ", ".join(f"{printable(way)} ({times})" for way, times in ways.most_common(_FEW))
             more = f" and {len(ways) - _FEW} more" if len(ways) > _FEW else ""
             yield f"calls that lead out of the network namespace by no IP were refused: {listed}{more}"
+        if unasked := self._supervisor.counts["unasked files"]:
+            yield f"the kernel cannot tell who answers at a socket file that was named by {unasked} calls (unix_diag)"
         if unkept := self._tally.unkept:
             yield f"{unkept} attempts were lost: more than {self._limit} different ones"
 
@@ -197,8 +199,6 @@ class Calls:
         counts = self._supervisor.counts
         if unasked := counts["unasked"]:
             yield f"by what protocol {unasked} attempts were made: their sockets could not be asked"
-        if unasked := counts["unasked files"]:
-            yield f"who answers at a socket file that was named by {unasked} calls: the kernel cannot tell"
         for name in sorted(counts):
             if name.startswith("family "):
                 yield f"where {counts[name]} calls to addresses of {name} lead, which is not IP"

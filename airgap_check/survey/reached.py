@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from airgap_check.domain import bare, normal
 from airgap_check.evidence import Connection, Question
 from airgap_check.evidence.fact import Endpoint
-from airgap_check.evidence.rehearsed import Encounter
+from airgap_check.evidence.rehearsed import Encounter, Visit
 from airgap_check.finding import Occasion, Reached
 from airgap_check.policy.allowlist import NEVER_EGRESS, Decision
 from airgap_check.survey.place import target_of
 from airgap_check.view import EncounterView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from airgap_check.evidence import Allowed
@@ -112,6 +112,7 @@ class Reach:
 
     def _asked(self, inspection: Inspection) -> Iterator[tuple[Reached, Question]]:
         """Yield each name that was asked for and never dialled: a world without names lets nobody come further."""
+        visits = list(inspection.records(Visit))
         dialled = {normal(one.remote.name) for one, _ in self._judged if one.remote.name}
         groups: dict[str, list[Question]] = {}
         for question in inspection.records(Question):
@@ -128,6 +129,7 @@ class Reach:
                 protocol="dns",
                 allowed="yes" if listed else "no",
                 who=_some(one.process.name for one in questions if one.process),
+                occasions=_during(questions, visits),
                 count=sum(one.count for one in questions),
                 spoken=("dns",),
                 ended=_some(one.status for one in questions),
@@ -156,6 +158,19 @@ def _who(encounter: Encounter) -> str | None:
 
 def _some(items: Iterable[_T | None]) -> tuple[_T, ...]:
     return tuple(dict.fromkeys(item for item in items if item))[:_SOME]
+
+
+def _during(questions: Iterable[Question], visits: Sequence[Visit]) -> tuple[Occasion, ...]:
+    """Return the visits within which a name was first and last asked for: of the times between nothing is known."""
+    times = dict.fromkeys(time for one in questions for time in (one.first, one.last) if time)
+    found = dict.fromkeys(_under_way(time, visits) for time in times)
+    return tuple(Occasion(trigger=trigger, count=1) for trigger in found)[:_SOME]
+
+
+def _under_way(time: datetime, visits: Iterable[Visit]) -> str | None:
+    """Return the innermost visit of a moment."""
+    began = [(one.first, one.label) for one in visits if one.first and one.last and one.first <= time < one.last]
+    return max(began)[1] if began else None
 
 
 def _extreme(choose: Callable[..., datetime], times: Iterable[datetime | None]) -> datetime | None:

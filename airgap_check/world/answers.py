@@ -109,7 +109,7 @@ class Answers:
             if known is None:
                 self._tell_once(name)
                 return dns.rcode.NXDOMAIN
-            response.answer += [_records(owner, "PTR", f"{known}.")] if _is(kind, "PTR") else []
+            response.answer += _pointer(owner, known) if _is(kind, "PTR") else []
             return dns.rcode.NOERROR
         if not domain.below(name, "localhost") and not self._exists(name):
             self._tell_once(name)
@@ -164,6 +164,16 @@ class Answers:
 
 def _text(name: Name) -> str:
     return printable(dotted(list(name.labels[:-1] if name.is_absolute() else name.labels)))
+
+
+def _pointer(owner: Name, name: str) -> list[RRset]:
+    """Return the record that leads back to a name; none to one whose odd characters no zone file would hold."""
+    import dns.exception
+
+    try:
+        return [_records(owner, "PTR", f"{name}.")]
+    except dns.exception.DNSException:
+        return []
 
 
 def _is(kind: int, letters: str) -> bool:

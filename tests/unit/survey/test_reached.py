@@ -10,10 +10,13 @@ import pytest
 from airgap_check.evidence import Question, Setting
 from airgap_check.evidence.asset import Reference
 from airgap_check.evidence.fact import Place, Process, Workload
+from airgap_check.evidence.rehearsed import Visit
 from airgap_check.survey import Survey
 from tests.building import STARTED, connection, encounter, inspection, policy, rehearsal, remote
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airgap_check.evidence import AnyRecord
     from airgap_check.finding import Reached
     from airgap_check.policy import Policy
@@ -127,6 +130,30 @@ def test_what_was_never_seen_is_told_only_where_everything_was() -> None:
     part = Survey(rehearsal(HOOK, status={"world": "partial"}), policy())
     assert [one.predicted for one in whole.predicted_unseen or ()] == [("$.webhooks[0].url in objectstack.json",)]
     assert part.predicted_unseen is None
+
+
+def test_a_name_that_was_only_asked_for_names_the_visits_within_which_it_was() -> None:
+    def at(seconds: int) -> datetime:
+        return STARTED + timedelta(seconds=seconds)
+
+    def asked(name: str, first: int, last: int) -> Question:
+        server = remote("127.0.0.53", 53)
+        return Question(
+            netns=1, name=name, type="A", protocol="dns", server=server, first=at(first), last=at(last), count=5
+        )
+
+    found = reached(
+        asked("a.com", 1, 12),
+        asked("b.com", 3, 4),
+        asked("c.com", 10, 30),
+        Visit(label="script", outcome="done", first=at(0), last=at(20)),
+        Visit(label="GET /within", outcome="done", first=at(3), last=at(10)),
+    )
+    assert {one.remote.name: [occasion.trigger for occasion in one.occasions] for one in found} == {
+        "a.com": ["script"],
+        "b.com": ["GET /within"],
+        "c.com": ["script", None],
+    }
 
 
 def test_a_name_that_was_asked_for_was_seen() -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LIMIT = 20_000  # different encounters that are kept
 
+_BY_REQUEST = frozenset({"http", "http2", "dns"})  # each request is for itself; in a mail session, one is none
+_LINES = 8  # of a session that are kept
 _UNANSWERED = {
     "accept": "ended before the world could answer",
     "nxdomain": "ended before the world could answer",
@@ -117,8 +119,9 @@ def _of_meeting(met: Met, process: Process | None, told: Witnesses) -> Iterator[
         first=told.wall(met.at),
         last=told.wall(met.until),
     )
-    if not met.requests:
-        yield whole
+    if met.spoken not in _BY_REQUEST or not met.requests:
+        yield replace(whole, request=", ".join(asked.line for asked in met.requests[:_LINES]) or None)
+        return
     for number, asked in enumerate(met.requests):
         yield replace(
             whole,

@@ -52,11 +52,17 @@ def test_a_meeting_is_of_whoever_called_there_first() -> None:
 
 def test_what_was_asked_within_a_connection_is_tied_to_what_was_under_way_then() -> None:
     asked = (Asked(at=150, line="GET /a"), Asked(at=250, line="GET /b", name="other.example"))
-    first, second = of([call(110)], [met(111, name="sni.example", requests=asked, sent=7, received=9)])
+    first, second = of([call(110)], [met(111, spoken="http", name="sni.example", requests=asked, sent=7, received=9)])
     assert (first.request, first.trigger, first.name, first.sent, first.received) == (
         "GET /a", "visit 1", "sni.example", 7, 9,
     )  # fmt: skip
     assert (second.request, second.trigger, second.name, second.sent) == ("GET /b", "visit 2", "other.example", 0)
+
+
+def test_a_mail_session_is_one_encounter_however_much_is_said_in_it() -> None:
+    asked = tuple(Asked(at=111 + number, line=line) for number, line in enumerate(["EHLO a", "STARTTLS", "AUTH PLAIN"]))
+    (one,) = of([call(110)], [met(111, spoken="smtp", requests=asked)])
+    assert (one.request, one.count) == ("EHLO a, STARTTLS, AUTH PLAIN", 1)
 
 
 def test_a_call_that_met_nobody_is_told_too_and_why() -> None:

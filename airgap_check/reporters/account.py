@@ -100,6 +100,8 @@ def account(report: Report, *, verbose: bool) -> Iterator[Statement]:
 def _reached(report: Report) -> Iterator[Statement]:
     """Tell what a rehearsed command reached for, one destination after the other, and what it never did."""
     yield Heading(reach.TITLE)
+    if command := reach.command(report):
+        yield Line("rehearsed", command, 2, "dim")
     yield Line("in short", reach.summary(report), 2, "dim")
     for one in reach.destinations(report):
         surprise = ", not predicted" if one.predicted == reach.NOT_PREDICTED else ""

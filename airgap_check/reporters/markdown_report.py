@@ -128,7 +128,10 @@ def _egress(report: Report) -> Iterator[str]:
 def _reached(report: Report) -> Iterator[str]:
     if report.reached is None:
         return
-    yield from ("", f"## {reach.TITLE}", "", prose(reach.summary(report)))
+    yield from ("", f"## {reach.TITLE}", "")
+    if command := reach.command(report):
+        yield from (code(command), "")
+    yield prose(reach.summary(report))
     if report.reached:
         yield from ("", "| Destination | Times | Policy | Who | On | Said | Predicted by |")
         yield "| --- | ---: | --- | --- | --- | --- | --- |"

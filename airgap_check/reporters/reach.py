@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from airgap_check.reporters import wording
@@ -35,6 +36,12 @@ class Destination(NamedTuple):
     during: str
     said: str
     predicted: str
+
+
+def command(report: Report) -> str:
+    """Return the command that was rehearsed, as it was called; empty where nobody wrote that down."""
+    words = report.run.argv
+    return shlex.join(words[words.index("--") + 1 :]) if "--" in words else ""
 
 
 def destinations(report: Report) -> list[Destination]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from airgap_check import reporters
@@ -76,6 +77,13 @@ def test_who_hears_it_hears_whole_words() -> None:
     told = console(report(PLANE, HOOK), plain=True)
     assert "Destination: cloud.objectos.ai:443/tcp 3 times, refused, public, not predicted\nWho: node\n" in told
     assert "Never reached for: 10.1.2.3:8443 predicted by $.webhooks[0].url in objectstack.json\n" in told
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_the_command_stands_there_as_it_was_called(name: str) -> None:
+    run = replace(report(HOOK).run, argv=("rehearse", "--for", "5s", "--", "os", "start", "--home", "a b"))
+    assert "os start --home" in reporters.render(name, replace(report(HOOK), run=run))
+    assert reach.command(replace(report(HOOK), run=run)) == "os start --home 'a b'"
 
 
 @pytest.mark.parametrize("name", PEOPLE)

@@ -66,10 +66,8 @@ def run(argv: list[str]) -> Run:
 
 
 def _capabilities() -> tuple[str, ...]:
-    """Name the effective capabilities (``CapEff`` of proc_pid_status(5))."""
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            mask = next((int(line.split()[1], 16) for line in file if line.startswith("CapEff:")), 0)
+        mask = procfs.effective_capabilities()
     except OSError:
         return ()
     return tuple(f"CAP_{name.upper()}" for bit, name in enumerate(_CAPABILITIES.split()) if mask >> bit & 1)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 HELP = "run a command in a sealed world and judge what it reaches for: -- COMMAND"
 WORLDS = ("accept", "nxdomain", "drop", "reject")  # as rehearsal.wish.World, whose module is heavy; a test compares
 _SECONDS, _DRIVEN_SECONDS = 120.0, 600.0  # at most, without and with a driver that says when it is done
+_ANSWERING = ("accept", "nxdomain")  # worlds in which somebody is there to let anybody through
 _HERE = "127.0.0.1"
 _LIBRARIES = ("cryptography", "h11", "h2")  # what the world speaks with
 
@@ -115,6 +116,8 @@ def _wish(arguments: argparse.Namespace) -> Wish:
         chromium.find()
     drive = driver.prepare(arguments.drive) if arguments.drive else None
     through = dict(map(_through, arguments.allow_through))
+    if through and arguments.world not in _ANSWERING:
+        raise UsageError("--allow-through needs --world accept or nxdomain: in the others nobody answers")
     exercised = drive is not None or arguments.browser
     return Wish(
         command=tuple(arguments.argument),

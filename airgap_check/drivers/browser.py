@@ -29,6 +29,7 @@ _NO_PAGE = re.compile(
     r"\.(?:js|css|json|map|png|jpe?g|gif|svg|ico|woff2?|zip|gz|pdf|csv|xlsx?|ya?ml|txt)\Z", re.IGNORECASE
 )
 _LABEL = "browser"
+_ABORTED = "net::ERR_ABORTED"  # what is left of a page that turned out to be a file, which is not kept
 
 
 class Limits(NamedTuple):
@@ -96,7 +97,8 @@ class _Crawl:
         try:
             failed = self._tab.navigate(path)
             if failed:
-                remark.say("failed", failed)
+                download = failed == _ABORTED
+                remark.say("skipped" if download else "failed", "no page: a download" if download else failed)
                 return
             began = time.monotonic()
             self._wait(began + self._limits.load, lambda: self._tab.loaded)

@@ -40,11 +40,6 @@ def prepare(kind: str) -> Driver:
     return partial(script.run, script.check(kind))
 
 
-def drive(kind: str, where: Where, diary: Diary, stop: threading.Event) -> Driven:
-    """Prepare a driver, and let it drive; raises `UsageError`."""
-    return prepare(kind)(where, diary, stop)
-
-
 def _package(path: str) -> dict[str, Any]:
     try:
         content = json.loads(given.read_bytes(path, _LARGEST_PACKAGE))

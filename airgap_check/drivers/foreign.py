@@ -69,9 +69,7 @@ def origin(url: str) -> Origin | None:
 def describe(url: str) -> str:
     """Return a URL as it may be shown: no credentials, no values of the query, no fragment, not long."""
     head, mark, query = url[:4096].partition("#")[0].partition("?")
-    names = [pair.partition("=")[0] for pair in query.split("&")] if mark else []
-    shown = head + mark + "&".join(f"{name}=…" for name in names)
-    return redact.url(shown)[:_URL]
+    return f"{redact.url(head)}{mark}{redact.query(query)}"[:_URL]
 
 
 def answer(kind: str, headers: Mapping[str, Any]) -> dict[str, Any]:

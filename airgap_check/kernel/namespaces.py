@@ -8,9 +8,9 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import struct
 from typing import TYPE_CHECKING
 
+from airgap_check.kernel import procfs
 from airgap_check.kernel.syscalls import libc
 
 if TYPE_CHECKING:
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 MOUNT, IPC, USER, PID, NETWORK = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000  # CLONE_NEW...
 READ_ONLY, NO_SETUID, NO_DEVICES, NO_EXECUTION = 1, 2, 4, 8  # MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC
 _REMOUNT, _BIND, _RECURSIVE, _PRIVATE = 32, 4096, 16384, 1 << 18
-_PDEATHSIG, _CAP_AMBIENT, _AMBIENT_RAISE = 1, 47, 2  # prctl(2)
-_CAPABILITY_VERSION = 0x20080522
-SYS_ADMIN = 21  # CAP_SYS_ADMIN
+_PDEATHSIG = 1  # prctl(2)
+_SYS_ADMIN = 21  # CAP_SYS_ADMIN
 
 # A file that says no, what it says then, and what that means.
 _SWITCHES = (
@@ -50,9 +49,7 @@ def unshare(flags: int) -> None:
 
 def may_administer() -> bool:
     """Tell whether we have CAP_SYS_ADMIN, without which every namespace needs a user namespace around it."""
-    with open("/proc/self/status", "rb") as file:
-        fields = dict(line.split(b":\t", 1) for line in file if b":\t" in line)
-    return bool(int(fields[b"CapEff"], 16) >> SYS_ADMIN & 1)
+    return bool(procfs.effective_capabilities() >> _SYS_ADMIN & 1)
 
 
 def become_own_user() -> None:
@@ -75,19 +72,6 @@ def _line(name: str) -> str | None:
             return file.read().strip()
     except OSError:
         return None
-
-
-def hand_on_capabilities() -> None:
-    """Let programs that we execute keep our capabilities, as they do of themselves for uid 0 alone. Raises OSError."""
-    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
-    sets = ctypes.create_string_buffer(24)
-    _check(libc().capget(header, sets))
-    effective, permitted, _, effective_high, permitted_high, _ = struct.unpack("=6I", sets.raw)
-    own = struct.pack("=6I", effective, permitted, permitted, effective_high, permitted_high, permitted_high)
-    _check(libc().capset(header, own))
-    held = permitted | permitted_high << 32
-    for number in (number for number in range(64) if held >> number & 1):
-        _check(libc().prctl(_CAP_AMBIENT, _AMBIENT_RAISE, number, 0, 0))
 
 
 def die_with(parent: int) -> None:

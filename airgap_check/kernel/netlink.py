@@ -38,9 +38,19 @@ def connect(protocol: int) -> socket.socket:
     return channel
 
 
+def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    """Return a message to the kernel."""
+    return _HEAD.pack(HEADER + len(body), kind, flags, sequence, 0) + body
+
+
 def dump_request(kind: int, body: bytes) -> bytes:
     """Return the message that asks for a whole table."""
-    return _HEAD.pack(HEADER + len(body), kind, _REQUEST_DUMP, 1, 0) + body
+    return message(kind, _REQUEST_DUMP, 1, body)
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """Return an attribute of a message to the kernel, up to where the next one begins."""
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def dump(channel: socket.socket, request: bytes, consume: Callable[[memoryview], bool]) -> None:

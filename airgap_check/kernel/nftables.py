@@ -148,8 +148,7 @@ def _generation(channel: socket.socket) -> int:
         )
         return True
 
-    request = struct.pack("=IHHIIBBH", netlink.HEADER + 4, _SUBSYSTEM | _GET_GENERATION, _REQUEST, 1, 0, 0, 0, 0)
-    netlink.dump(channel, request, take)
+    netlink.dump(channel, netlink.message(_SUBSYSTEM | _GET_GENERATION, _REQUEST, 1, bytes(4)), take)
     if not numbers:
         raise netlink.malformed()
     return numbers[0]
@@ -167,8 +166,7 @@ def _elements(channel: socket.socket, key: Key) -> list[Verdict]:
 
 
 def _string(kind: int, name: str) -> bytes:
-    value = name.encode(errors="surrogateescape") + b"\0"
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+    return netlink.attribute(kind, name.encode(errors="surrogateescape") + b"\0")
 
 
 def parse(data: netlink.Bytes, found: Ruleset) -> bool:

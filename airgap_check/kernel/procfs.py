@@ -125,16 +125,21 @@ def parent(pid: int) -> int:
         return 0
 
 
+def effective_capabilities() -> int:
+    """Return our own, a bit each (``CapEff`` of proc_pid_status(5)); raises OSError."""
+    status = read(os.getpid(), "status")
+    return int(status.partition(b"CapEff:")[2].split(None, 1)[0], 16)
+
+
 def hides_processes() -> bool:
     """Tell whether /proc may leave out other users' processes (the mount option hidepid, proc(5))."""
     try:
         mounted = read(os.getpid(), "mounts").decode(errors="replace").splitlines()
-        status = read(os.getpid(), "status").decode(errors="replace")
+        capabilities = effective_capabilities()
     except OSError:
         return False
     options = [fields[3] for line in mounted if len(fields := line.split()) > 3 and fields[1:3] == ["/proc", "proc"]]
     hidden = any(option in _HIDING for option in (options[-1].split(",") if options else ()))
-    capabilities = int(status.partition("CapEff:")[2].split(None, 1)[0], 16)
     return hidden and not capabilities & _CAP_SYS_PTRACE
 
 

@@ -187,9 +187,8 @@ def _refusal(error: OSError) -> str:
 
 def _missing_capabilities() -> list[str]:
     try:
-        status = procfs.read(os.getpid(), "status").decode(errors="replace")
-        effective = int(status.partition("CapEff:")[2].split(None, 1)[0], 16)
-    except (OSError, ValueError, IndexError):
+        effective = procfs.effective_capabilities()
+    except OSError:
         return []
     if effective >> _CAP_SYS_ADMIN & 1:
         return []  # which stands for both

@@ -59,7 +59,10 @@ class _Group(NamedTuple):
 
 
 def suggest(report: Report, policy: Policy) -> str:
-    """Write a policy as YAML that `policy.file.load` accepts; the owner's networks are taken over from ``policy``."""
+    """Write a policy as YAML that `policy.file.load` accepts.
+
+    Which networks are the owner's, and whether there is to be a runtime, is taken over from ``policy``.
+    """
     groups = _groups(report.reached or ())
     ready = [group for group in groups if not group.is_draft]
     lines = [
@@ -79,7 +82,8 @@ def suggest(report: Report, policy: Policy) -> str:
             lines += _draft(group, report.started, names)
     lines += _networks(policy)
     lines += ["# inbound: []   # who may connect to what listens here; absent means not judged"]
-    return "\n".join([*lines, f"runtime: {{cloud_url: {_cloud_url(report)}, expected: true}}", ""])
+    expected = json.dumps(policy.file.runtime.expected)
+    return "\n".join([*lines, f"runtime: {{cloud_url: {_cloud_url(report)}, expected: {expected}}}", ""])
 
 
 def _groups(reached: Sequence[Reached]) -> list[_Group]:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from airgap_check.redact import arguments
 from airgap_check.redact.names import is_secret_name as is_secret_name
 from airgap_check.redact.names import names_a_file
+from airgap_check.redact.strings import looks_like_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 REDACTED = "<redacted>"
+_MOST_PARAMETERS, _LONGEST_PARAMETER = 16, 40
 
 
 def value(name: str, text: str) -> str:
@@ -33,6 +35,17 @@ def url(text: str) -> str:
     inner = text.strip(" \"'`")
     begin = text.index(inner)
     return text[:begin] + _hide(inner, arguments.text_spans(inner)) + text[begin + len(inner) :]
+
+
+def query(text: str) -> str:
+    """Return the first parameters of a URL's query by their names: *a=…&b=…*, and of a value alone only that it is."""
+    parts = printable(text).split("&", _MOST_PARAMETERS)[:_MOST_PARAMETERS]
+    return "&".join(map(_parameter, filter(None, parts)))
+
+
+def _parameter(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    return f"{name}=…" if equals and len(name) <= _LONGEST_PARAMETER and not looks_like_token(name) else "…"
 
 
 def command(argv: Sequence[str]) -> str:

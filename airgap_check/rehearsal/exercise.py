@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from airgap_check.drivers.foreign import Fetched
     from airgap_check.rehearsal.wish import Wish
 
+_BROWSER_BLIND = ("what pages would reach by WebRTC or WebTransport: neither is let out, and neither is told",)
+_UNANSWERED = frozenset({"Preconnect", "WebSocket"})
 _LINGER = 2.0  # seconds in which the command may still act on the last visit
 
 
@@ -74,6 +76,7 @@ class Exercise:
                 scope="what the driver did over loopback",
                 counts={"visits": len(visits), "done": done, "failed": len(failed)},
                 lost=self._diary.lost,
+                blind=_BROWSER_BLIND if self._wish.browser else (),
             )
         ]
 
@@ -115,8 +118,8 @@ def _of_fetch(fetched: Fetched, wall: Callable[[int], datetime], known: Callable
         spoken="browser",
         encrypted=fetched.scheme in {"https", "wss"},
         name=fetched.host,
-        request=f"{fetched.method} {fetched.url}",
-        ended=f"answered for the browser ({fetched.kind})",
+        request=f"{fetched.method} {fetched.url}".strip(),
+        ended=f"{'not let out' if fetched.kind in _UNANSWERED else 'answered for the browser'} ({fetched.kind})",
         trigger=f"browser {fetched.page}",
         first=at,
         last=at,

@@ -17,14 +17,15 @@ from airgap_check.drivers.diary import Diary
 from airgap_check.errors import AirgapError, UsageError
 from airgap_check.evidence import Answer, Evidence, Resolver, Runtime, Setting
 from airgap_check.evidence.fact import Workload
-from airgap_check.kernel import namespaces, netns, procfs
+from airgap_check.kernel import netns, procfs
 from airgap_check.kernel.sieve import NOTHING
+from airgap_check.observers import overseen
 from airgap_check.observers.calls import Calls
 from airgap_check.observers.observer import Epoch, UnobservableError
 from airgap_check.plan import Observing
 from airgap_check.policy import many
 from airgap_check.policy.allowlist import Allowlist
-from airgap_check.rehearsal import account, line
+from airgap_check.rehearsal import encounters, line
 from airgap_check.rehearsal.christening import Register
 from airgap_check.rehearsal.exercise import Exercise
 from airgap_check.rehearsal.meetings import Meetings
@@ -101,7 +102,7 @@ class Rehearsal:
         os.environ.clear()
         os.environ.update(environ)
         if os.geteuid():
-            namespaces.hand_on_capabilities()
+            overseen.limit(None, ambient=True)  # uid 0 alone hands them on of itself
         meetings, diary = Meetings(within.meetings), Diary()
         epoch = Epoch(self._clock(), time.monotonic_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self._stage("attaching observers")
@@ -125,7 +126,7 @@ class Rehearsal:
         assert self._latest is not None, "there was a look at the end"
         policy = self._latest.policy
         register = Register(meetings.names, policy.file.networks.domains)
-        told = account.Witnesses(
+        told = encounters.Witnesses(
             calls.log(), meetings.met, self._wish.world, diary.at, epoch.at_monotonic, register.christened
         )
         seen = [_without_own(item) for item in self._latest.evidence if item.kind not in {"resolution", "policy"}]
@@ -209,12 +210,12 @@ class Rehearsal:
             counts={"names": len(records) - 1},
         )  # fmt: skip
 
-    def _world(self, told: account.Witnesses, meetings: Meetings, calls: Calls, within: Within) -> Evidence:
+    def _world(self, told: encounters.Witnesses, meetings: Meetings, calls: Calls, within: Within) -> Evidence:
         fetched = self._exercise.fetched(told.wall, told.known)
-        found, unkept = account.united([*account.encounters(told), *fetched])
+        found, unkept = encounters.united([*encounters.of(told), *fetched])
         reasons = list(meetings.shortcomings())
         if unkept:
-            reasons.append(f"{unkept} encounters were not kept: there were more than {account.LIMIT} different ones")
+            reasons.append(f"{unkept} encounters were not kept: there were more than {encounters.LIMIT} different ones")
         if calls.unlogged:
             reasons.append(f"{calls.unlogged} attempts were counted, but not kept one by one")
         if self._ended and not self._ended.endswith(" 0"):

@@ -169,9 +169,10 @@ def _text(name: Name) -> str:
 def _pointer(owner: Name, name: str) -> list[RRset]:
     """Return the record that leads back to a name; none to one whose odd characters no zone file would hold."""
     import dns.exception
+    import dns.name
 
     try:
-        return [_records(owner, "PTR", f"{name}.")]
+        return [_records(owner, "PTR", dns.name.from_text(f"{name}.").to_text())]
     except dns.exception.DNSException:
         return []
 

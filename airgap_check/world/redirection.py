@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from airgap_check.kernel import netlink
+from airgap_check.kernel.netlink import attribute
 
 if TYPE_CHECKING:
     import socket
@@ -35,16 +36,16 @@ def redirect(ports: Mapping[int, int]) -> None:
     """
     hook = _nested(4, _be32(1, _PREROUTING) + _be32(2, _MANGLE & 0xFFFFFFFF))
     changes = [
-        (_NEW_TABLE, _CREATE, _text(1, _TABLE)),
-        (_NEW_CHAIN, _CREATE, _text(1, _TABLE) + _text(3, _CHAIN) + hook + _text(7, b"filter\0")),
+        (_NEW_TABLE, _CREATE, attribute(1, _TABLE)),
+        (_NEW_CHAIN, _CREATE, attribute(1, _TABLE) + attribute(3, _CHAIN) + hook + attribute(7, b"filter\0")),
         *((_NEW_RULE, _CREATE | _APPEND, _rule(number, port)) for number, port in ports.items()),
     ]
-    messages = [_message(_BEGIN, _REQUEST, 0, _header(0, _SUBSYSTEM))]
+    messages = [netlink.message(_BEGIN, _REQUEST, 0, _header(0, _SUBSYSTEM))]
     for sequence, (kind, flags, body) in enumerate(changes, 1):
         messages.append(
-            _message(_SUBSYSTEM << 8 | kind, _REQUEST | _ACKNOWLEDGE | flags, sequence, _header(_INET) + body)
+            netlink.message(_SUBSYSTEM << 8 | kind, _REQUEST | _ACKNOWLEDGE | flags, sequence, _header(_INET) + body)
         )
-    messages.append(_message(_END, _REQUEST, 0, _header(0, _SUBSYSTEM)))
+    messages.append(netlink.message(_END, _REQUEST, 0, _header(0, _SUBSYSTEM)))
     with netlink.connect(_NETFILTER) as channel:
         channel.send(b"".join(messages))
         _await(channel, len(changes))
@@ -66,30 +67,21 @@ def _rule(protocol: int, port: int) -> bytes:
     """*meta l4proto PROTOCOL tproxy to :PORT*, for both families."""
     expressions = (
         ("meta", _be32(1, _REGISTER) + _be32(2, _L4PROTO)),
-        ("cmp", _be32(1, _REGISTER) + _be32(2, _EQUAL) + _nested(3, _text(1, bytes([protocol])))),
-        ("immediate", _be32(1, _REGISTER) + _nested(2, _text(1, struct.pack(">H", port)))),
+        ("cmp", _be32(1, _REGISTER) + _be32(2, _EQUAL) + _nested(3, attribute(1, bytes([protocol])))),
+        ("immediate", _be32(1, _REGISTER) + _nested(2, attribute(1, struct.pack(">H", port)))),
         ("tproxy", _be32(1, 0) + _be32(3, _REGISTER)),
     )
-    listed = b"".join(_nested(1, _text(1, name.encode() + b"\0") + _nested(2, data)) for name, data in expressions)
-    return _text(1, _TABLE) + _text(2, _CHAIN) + _nested(4, listed)
-
-
-def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
-    body += bytes(-len(body) % 4)
-    return struct.pack("=IHHII", netlink.HEADER + len(body), kind, flags, sequence, 0) + body
+    listed = b"".join(_nested(1, attribute(1, name.encode() + b"\0") + _nested(2, data)) for name, data in expressions)
+    return attribute(1, _TABLE) + attribute(2, _CHAIN) + _nested(4, listed)
 
 
 def _header(family: int, resource: int = 0) -> bytes:
     return struct.pack(">BBH", family, 0, resource)
 
 
-def _text(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
-
-
 def _be32(kind: int, value: int) -> bytes:
-    return _text(kind, struct.pack(">I", value))
+    return attribute(kind, struct.pack(">I", value))
 
 
 def _nested(kind: int, value: bytes) -> bytes:
-    return _text(kind | _NESTED, value)
+    return attribute(kind | _NESTED, value)

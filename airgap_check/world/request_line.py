@@ -8,7 +8,7 @@ from airgap_check import redact
 from airgap_check.dissect.name import host as host_name
 from airgap_check.redact.strings import looks_like_token
 
-_LONGEST_PATH, _MOST_PARAMETERS, _LONGEST_NAME = 240, 16, 40
+_LONGEST_PATH = 240
 _READ = 4096  # bytes of a target
 
 
@@ -48,8 +48,7 @@ def line(method: str, where: Target) -> str:
         path = "/".join(redact.REDACTED if looks_like_token(part) else part for part in path.split("/"))
     elif path != "*":
         path = redact.REDACTED
-    names = [_parameter(part) for part in query.split("&", _MOST_PARAMETERS)[:_MOST_PARAMETERS] if part]
-    return f"{redact.printable(method)[:20]} {path}{question}{'&'.join(names)}"
+    return f"{redact.printable(method)[:20]} {path}{question}{redact.query(query)}"
 
 
 def begun(head: bytes) -> tuple[str, Target] | None:
@@ -70,20 +69,6 @@ def host_of(authority: str) -> str:
     return authority.partition(":")[0] if authority.count(":") == 1 else authority
 
 
-def port_of(authority: str) -> int | None:
-    """Return the port of *host:port* or *[address]:port*."""
-    port = authority.rpartition("]")[2] if authority.startswith("[") else authority
-    digits = port.rpartition(":")[2] if port.count(":") == 1 else ""
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 5 else None
-
-
 def _authority(text: bytes) -> str | None:
     """Clean what stands before the path; who logs in (``user:password@``) is dropped."""
     return host_name(text.rpartition(b"@")[2].strip()) or None
-
-
-def _parameter(text: str) -> str:
-    name, equals, _ = text.partition("=")
-    if not equals or looks_like_token(name) or len(name) > _LONGEST_NAME:
-        return "…"  # a value alone
-    return f"{name}=…"

@@ -55,7 +55,7 @@ class Response(NamedTuple):
 
 def make(request: Request, asked: bytes, account: Account, host: Host) -> Response:
     """Answer a request; ``asked`` is the body of one that is a question of DNS over HTTPS."""
-    question = question_of(request, asked)
+    question = _question_of(request, asked)
     if question is not None:
         reply = host.answers.reply(question)
         if reply.wire is not None:
@@ -79,7 +79,7 @@ def asks_name(request: Request) -> bool:
     return request.fields.get("content-type", "").lower().startswith(DNS)
 
 
-def question_of(request: Request, asked: bytes) -> bytes | None:
+def _question_of(request: Request, asked: bytes) -> bytes | None:
     """Return the DNS message that a request carries (RFC 8484 4.1)."""
     if asks_name(request):
         return asked

@@ -151,7 +151,7 @@ def drive(told: dict[str, Any], order: str) -> None:
         command = [str(modules / ".bin" / "os"), "start"]
         process = subprocess.Popen(command, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         diary, stop = drivers.Diary(), threading.Event()
-        driven = drivers.drive(wanted["kind"], drivers.Where(None, process.pid, environ, folder), diary, stop)
+        driven = drivers.prepare(wanted["kind"])(drivers.Where(None, process.pid, environ, folder), diary, stop)
         if wanted["pages"]:
             fetched = browser.browse(
                 HERE.format(port=driven.port), diary, f"{folder}/profile", cookies=driven.cookies, stop=stop,

@@ -141,6 +141,15 @@ def test_nothing_else_is_let_through(through: str, why: str, policy: str) -> Non
     assert (code, errors) == (2, f"airgap-check: --allow-through {through}: {why}\n")
 
 
+@pytest.mark.parametrize("world", ["drop", "reject"])
+def test_nothing_is_let_through_where_nobody_answers(world: str, policy: str) -> None:
+    through = ("--allow-through", "db.bank.example=127.0.0.1:5432", "--world", world)
+    code, _, errors = rehearse("--policy", policy, *through, "--", "true")
+    assert (code, errors) == (
+        2, "airgap-check: --allow-through needs --world accept or nxdomain: in the others nobody answers\n",
+    )  # fmt: skip
+
+
 def test_nothing_is_let_through_without_a_policy() -> None:
     code, _, errors = rehearse("--allow-through", "db.bank.example=127.0.0.1:5432", "--", "true")
     assert (code, errors) == (

@@ -166,8 +166,8 @@ def test_the_complete_list_of_who_opens_sockets() -> None:
     # or listen. probes.tls speaks over what it is given, and collectors.postgresql_session lets libpq dial an approved
     # database. alerts.line dials what alerts.approval says the policy approves; alerts.webhook and alerts.mail speak
     # HTTP and SMTP over it and dial nothing. service sends datagrams to the service manager's own local socket, alone.
-    # world.* answer in a network namespace that leads nowhere; there world.ferry dials this very machine, at places that
-    # a person has named, and world.publication the command's own ports.
+    # world.* answer in a network namespace that leads nowhere, but for two: world.ferry dials this very machine, at
+    # places that a person has named, and world.publication the command's own ports.
     # drivers.http alone speaks to the command that is rehearsed, at 127.0.0.1.
     # kernel.foreign_socket asks what others opened; observers.oversight and its script overseen share a pair.
     assert openers == {
@@ -177,8 +177,8 @@ def test_the_complete_list_of_who_opens_sockets() -> None:
         "observers.overseen", "observers.oversight", "probes.dial",
         "probes.tls", "service",
         "world.authority", "world.datagrams", "world.doors", "world.enclosure", "world.far", "world.ferry",
-        "world.ground", "world.host", "world.interior", "world.line", "world.publication", "world.reception", "world.teller",
-        "world.through",
+        "world.ground", "world.host", "world.interior", "world.line", "world.publication", "world.reception",
+        "world.teller", "world.through",
     }  # fmt: skip
 
 

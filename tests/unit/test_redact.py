@@ -188,6 +188,23 @@ def test_ordinary_command_lines_stay(command: str) -> None:
     assert redact.command(command.split()) == command
 
 
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("family=Inter&v=1", "family=…&v=…"),
+        ("hunter2", "…"),
+        ("a=1&&hunter2&b", "a=…&…&…"),
+        ("ghp_0123456789abcdefghij=1", "…"),
+        ("n" * 41 + "=1", "…"),
+        ("a\x1b[31m=1", "a=…"),
+        ("", ""),
+        ("&".join(f"n{number}=1" for number in range(20)), "&".join(f"n{number}=…" for number in range(16))),
+    ],
+)
+def test_of_a_query_only_the_names_are_shown(query: str, shown: str) -> None:
+    assert redact.query(query) == shown
+
+
 def test_what_a_terminal_would_obey_is_taken_out() -> None:
     assert redact.printable("a\x1b[31mb\x07c\u202ed\te\nf\udc80\x9b0mg") == "abcd e f\N{REPLACEMENT CHARACTER}g"
 

@@ -65,7 +65,7 @@ def answer(asked: Asked) -> Said:
 def drive(server: Server, kind: str = "objectos", stop: threading.Event | None = None) -> tuple[Diary, Driven]:
     diary = drivers.Diary()
     where = drivers.Where(server.port, os.getpid(), {}, "/")
-    return diary, drivers.drive(kind, where, diary, stop or threading.Event())
+    return diary, drivers.prepare(kind)(where, diary, stop or threading.Event())
 
 
 def test_what_the_server_has_is_done_and_what_it_has_not_is_skipped() -> None:

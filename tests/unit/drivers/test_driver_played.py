@@ -36,7 +36,7 @@ def test_they_are_played_in_order_with_the_cookies_of_those_before(tmp_path: Pat
     diary = drivers.Diary()
     with serving(answer) as server:
         where = drivers.Where(server.port, os.getpid(), {}, "/")
-        driven = drivers.drive(f"http:{tmp_path}/day.http", where, diary, threading.Event())
+        driven = drivers.prepare(f"http:{tmp_path}/day.http")(where, diary, threading.Event())
     assert [asked.method + " " + asked.path for asked in server.asked[1:]] == ["POST /enter", "GET /note?token=hush"]
     assert server.asked[1].body == b'{"name": "x"}'
     assert server.asked[2].headers["cookie"] == "session=1"
@@ -52,6 +52,6 @@ def test_where_nobody_serves_those_to_the_server_are_skipped(tmp_path: Path) -> 
     (tmp_path / "day.http").write_text(FILE)
     diary, stop = drivers.Diary(), threading.Event()
     stop.set()
-    drivers.drive(f"http:{tmp_path}/day.http", drivers.Where(1, os.getpid(), {}, "/"), diary, stop)
+    drivers.prepare(f"http:{tmp_path}/day.http")(drivers.Where(1, os.getpid(), {}, "/"), diary, stop)
     assert {entry[1:3] for entry in diary.visits} == {("skipped", "time was up")}
     assert len(diary.visits) == 3

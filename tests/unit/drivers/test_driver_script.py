@@ -34,7 +34,7 @@ def run(tmp_path: Path, server: Server) -> Callable[..., Diary]:
         script.chmod(0o700)
         diary = drivers.Diary()
         where = drivers.Where(server.port, os.getpid(), {"PATH": "/usr/bin:/bin", "MINE": "1"}, str(tmp_path))
-        drivers.drive(str(script), where, diary, stop or threading.Event())
+        drivers.prepare(str(script))(where, diary, stop or threading.Event())
         return diary
 
     return start
@@ -86,8 +86,8 @@ def test_one_that_cannot_be_run_has_failed(run: Callable[..., Diary], tmp_path: 
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o700)
     diary = run("exit")
-    drivers.drive(
-        str(script), drivers.Where(_port(diary, tmp_path, run), os.getpid(), {}, "/"), diary, threading.Event()
+    drivers.prepare(str(script))(
+        drivers.Where(_port(diary, tmp_path, run), os.getpid(), {}, "/"), diary, threading.Event()
     )
     assert told(diary)[-1] == ("script bad", "failed", "No such file or directory")
 
@@ -132,7 +132,7 @@ def test_where_nobody_serves_it_is_skipped(tmp_path: Path) -> None:
     script.chmod(0o700)
     diary, stop = drivers.Diary(), threading.Event()
     stop.set()
-    drivers.drive(str(script), drivers.Where(1, os.getpid(), {}, "/"), diary, stop)
+    drivers.prepare(str(script))(drivers.Where(1, os.getpid(), {}, "/"), diary, stop)
     assert told(diary) == [("script seed", "skipped", "time was up")]
 
 

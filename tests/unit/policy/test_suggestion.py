@@ -118,6 +118,12 @@ def test_the_owners_networks_are_taken_over() -> None:
     assert loaded(drafted(DATABASE, under=own)).file.networks == own.file.networks
 
 
+@pytest.mark.parametrize("expected", [True, False])
+def test_whether_there_is_a_runtime_is_for_the_owner_to_say(expected: bool) -> None:  # noqa: FBT001  (a parameter)
+    under = policy(runtime={"cloud_url": "must-be-unset", "expected": expected})
+    assert loaded(drafted(DATABASE, under=under)).file.runtime.expected is expected
+
+
 @pytest.mark.parametrize(
     ("facts", "wanted"),
     [

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from airgap_check.evidence.fact import Process
 from airgap_check.observers.calls import Call
-from airgap_check.rehearsal.account import Witnesses, encounters, united
+from airgap_check.rehearsal import encounters
+from airgap_check.rehearsal.encounters import Witnesses, united
 from airgap_check.world.meeting import Asked, Met
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def of(calls: Sequence[Call], meetings: Sequence[Met], world: World = "accept") 
         lambda at: START + timedelta(microseconds=at),
         lambda end: replace(end, name="known.example"),
     )
-    return list(encounters(told))
+    return list(encounters.of(told))
 
 
 def test_a_meeting_is_of_whoever_called_there_first() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.reversename
@@ -87,6 +88,15 @@ def test_an_address_of_ours_leads_back_to_its_name_and_no_other_does(asker: Aske
     response = asker.ask("4.3.2.1.in-addr.arpa.", "PTR")
     assert response.rcode() == dns.rcode.NXDOMAIN
     assert asker.told == [("4.3.2.1.in-addr.arpa", ())]
+
+
+@pytest.mark.parametrize("label", [b"a b", b"@", b"$", b'"', b"a;b", b"(", b"\\", b"\xff", b"."])
+def test_an_address_of_a_name_that_no_zone_file_holds_leads_back_to_it_or_to_nobody(asker: Asker, label: bytes) -> None:
+    query = dns.message.make_query(dns.name.Name([label, b"example", b""]), "A")
+    wire = asker.answers.reply(query.to_wire()).wire
+    assert wire is not None
+    address = dns.message.from_wire(wire).answer[0][0].to_text()
+    assert asker.ask(dns.reversename.from_address(address).to_text(), "PTR").rcode() == dns.rcode.NOERROR
 
 
 def test_in_a_world_without_names_only_the_chosen_exist() -> None:

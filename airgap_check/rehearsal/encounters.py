@@ -48,7 +48,7 @@ class Witnesses(NamedTuple):
     known: Callable[[Endpoint], Endpoint]
 
 
-def encounters(told: Witnesses) -> Iterator[Encounter]:
+def of(told: Witnesses) -> Iterator[Encounter]:
     """Iterate over what happened: each meeting, or request within one, and each call that met nobody."""
     calls: defaultdict[Key, deque[Call]] = defaultdict(deque)
     for call in told.calls:

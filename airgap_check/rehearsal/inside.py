@@ -97,12 +97,12 @@ class Rehearsal:
 
     def _rehearse(self, within: Within) -> line.Outcome:
         threading.Thread(target=self._heed, args=(within.heed,), name="heed", daemon=True).start()
-        threading.Thread(target=_import_dissectors, name="imports", daemon=True).start()
         environ = {**self._wish.environ, **within.trust}
         os.environ.clear()
         os.environ.update(environ)
         if os.geteuid():
             overseen.limit(None, ambient=True)  # uid 0 alone hands them on of itself
+        threading.Thread(target=_import_dissectors, name="imports", daemon=True).start()
         meetings, diary = Meetings(within.meetings), Diary()
         epoch = Epoch(self._clock(), time.monotonic_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self._stage("attaching observers")
@@ -233,7 +233,10 @@ class Rehearsal:
 
 
 def _import_dissectors() -> None:
-    """Import what the self-test's odder packets are read with (0.2 s), while others are waited for."""
+    """Import what the self-test's odder packets are read with (0.2 s), while others are waited for.
+
+    While it is imported the environment is not to be changed.
+    """
     from airgap_check.dissect import encapsulation
     from airgap_check.observers import wire  # noqa: F401  (imported, not used: that is the point)
 

@@ -27,9 +27,9 @@ both = pytest.mark.parametrize("columns", [False, True], ids=["plain", "numpy"])
 def without_scapy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("scapy", "scapy.config"):
         monkeypatch.setitem(sys.modules, name, None)
-    encapsulation._scapy.cache_clear()
+    encapsulation._loaded.cache_clear()
     yield
-    encapsulation._scapy.cache_clear()
+    encapsulation._loaded.cache_clear()
 
 
 def judge(folder: Path, *, columns: bool) -> Evidence:

@@ -222,9 +222,9 @@ def test_what_has_no_address_of_its_own_is_the_packet_that_it_carries(ethertype:
 @pytest.fixture
 def without_scapy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(sys.modules, "scapy.config", None)
-    encapsulation._scapy.cache_clear()
+    encapsulation._loaded.cache_clear()
     yield
-    encapsulation._scapy.cache_clear()
+    encapsulation._loaded.cache_clear()
 
 
 @pytest.mark.usefixtures("without_scapy")

@@ -129,7 +129,7 @@ class Rehearsal:
         told = encounters.Witnesses(
             calls.log(), meetings.met, self._wish.world, diary.at, epoch.at_monotonic, register.christened
         )
-        seen = [_without_own(item) for item in self._latest.evidence if item.kind not in {"resolution", "policy"}]
+        seen = [_of_the_command(item) for item in self._latest.evidence if item.kind not in {"resolution", "policy"}]
         world = self._world(told, meetings, calls, within)
         evidence = [
             *seen,
@@ -277,12 +277,11 @@ def _workload(wish: Wish, policy: Policy | None) -> Workload | None:
     return found[0] if found else None
 
 
-def _without_own(evidence: Evidence) -> Evidence:
-    """Leave out our own environment, which is the command's, where the command's own was seen."""
-    stated = [record for record in evidence.of(Setting) if record.place.kind == "process"]
-    if not stated:
-        return evidence
-    kept = (record for record in evidence.records if not (isinstance(record, Setting) and record.place.kind == "own"))
+def _of_the_command(evidence: Evidence) -> Evidence:
+    """Leave out what units of this machine say, and our own environment where the command's own, the same, was seen."""
+    stated = any(record.place.kind == "process" for record in evidence.of(Setting))
+    others = {"unit", "own"} if stated else {"unit"}
+    kept = (one for one in evidence.records if not (isinstance(one, Setting) and one.place.kind in others))
     return replace(evidence, records=tuple(kept))
 
 

@@ -11,7 +11,7 @@ from airgap_check import redact
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443, "stun": 3478, "turn": 3478, "stuns": 5349, "turns": 5349}
 _URL = 300  # characters
 _PIXEL = base64.b64decode("R0lGODlhAQABAAAAACH5BAEAAAAALAAAAAABAAEAAAIA")  # a transparent GIF
 # An object that is empty for whoever wants any, and for a map also a style without layers.
@@ -32,8 +32,8 @@ class Fetched(NamedTuple):
     """What a page would have fetched from elsewhere.
 
     ``url`` has no values of its query and no credentials; ``kind`` is the type as developer tools name it (*Script*,
-    *Font*, *Image*, *XHR*, *WebSocket* ...), or *Preconnect* for what a page only announces; ``page`` is the path of
-    the page that was open; ``at_ns`` is CLOCK_MONOTONIC.
+    *Font*, *Image*, *XHR*, *WebSocket* ...), *WebRTC* for a server that leads to peers, or *Preconnect* for what a page
+    only announces; ``page`` is the path of the page that was open; ``at_ns`` is CLOCK_MONOTONIC.
     """
 
     url: str

@@ -38,6 +38,20 @@ _LINKS = """(() => {
 })()"""
 
 
+_MARK = "airgap-check: peers by"
+_EAVESDROP = f"""(() => {{
+  const Real = window.RTCPeerConnection, say = console.debug.bind(console);
+  if (!Real) return;
+  window.RTCPeerConnection = new Proxy(Real, {{construct(target, given, self) {{
+    try {{
+      const urls = (given[0]?.iceServers ?? []).flatMap((server) => server.urls ?? server.url ?? []);
+      if (urls.length) say({_MARK!r}, ...urls.slice(0, 16).map((url) => String(url).slice(0, 256)));
+    }} catch {{ /* then the page's own call says so */ }}
+    return Reflect.construct(target, given, self);
+  }}}});
+}})()"""
+
+
 class Tab:
     """The one tab; ``fetched`` is what its pages wanted from elsewhere, at most so many."""
 
@@ -139,8 +153,11 @@ class Tab:
             case "Network.loadingFinished" | "Network.loadingFailed":
                 self._under_way.pop((session, str(parameters.get("requestId"))), None)
                 self.quiet_since = time.monotonic()
-            case "Network.webSocketCreated":
-                self._keep(str(parameters.get("url")), "GET", "WebSocket")
+            case "Network.webSocketCreated" | "Network.webTransportCreated" as created:
+                kind = "WebSocket" if "Socket" in created else "WebTransport"
+                self._keep(str(parameters.get("url")), "CONNECT" if kind == "WebTransport" else "GET", kind)
+            case "Runtime.consoleAPICalled":
+                self._listen_to_console(parameters)
             case "Page.loadEventFired" if session == self._session:
                 self.loaded = True
                 self.quiet_since = time.monotonic()
@@ -148,6 +165,14 @@ class Tab:
                 self._tools.tell("Page.handleJavaScriptDialog", session, accept=True)
             case _:
                 pass
+
+    def _listen_to_console(self, parameters: dict[str, Any]) -> None:
+        """Hear of servers that a page wants to find its way to others by: no event of the network tells of those."""
+        words = [str(argument.get("value")) for argument in parameters.get("args", ())]
+        if words[:1] == [_MARK]:
+            for url in words[1:]:
+                name, _, place = url.partition(":")
+                self._keep(f"{name}://{place}", "", "WebRTC")
 
     def _take_hold(self, parameters: dict[str, Any]) -> None:
         """See and decide all that a new page, frame or worker asks for, before it runs."""
@@ -165,6 +190,8 @@ class Tab:
         self._tools.tell("Network.enable", session)
         if kind in {"page", "iframe"}:
             self._tools.tell("Page.enable", session)
+            self._tools.tell("Runtime.enable", session)
+            self._tools.tell("Page.addScriptToEvaluateOnNewDocument", session, source=_EAVESDROP, runImmediately=True)
         self._tools.tell("Target.setAutoAttach", session, **_ATTACH)
         self._tools.tell("Runtime.runIfWaitingForDebugger", session)
 

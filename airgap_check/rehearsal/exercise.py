@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from airgap_check.drivers.foreign import Fetched
     from airgap_check.rehearsal.wish import Wish
 
-_BROWSER_BLIND = ("what pages would reach by WebRTC or WebTransport: neither is let out, and neither is told",)
-_UNANSWERED = frozenset({"Preconnect", "WebSocket"})
+_BROWSER_BLIND = (
+    "whom pages would reach by WebRTC beyond the servers that they name for it, and from workers and foreign frames",
+)
+_UNANSWERED = frozenset({"Preconnect", "WebRTC", "WebSocket", "WebTransport"})
+_DATAGRAMS = frozenset({"stun", "turn"})
 _LINGER = 2.0  # seconds in which the command may still act on the last visit
 
 
@@ -113,10 +116,10 @@ def _of_fetch(fetched: Fetched, wall: Callable[[int], datetime], known: Callable
     remote = endpoint(address, fetched.port) if address else Endpoint(name=fetched.host, port=fetched.port)
     at = wall(fetched.at_ns)
     return Encounter(
-        protocol="tcp",
+        protocol="udp" if fetched.scheme in _DATAGRAMS or fetched.kind == "WebTransport" else "tcp",
         remote=known(remote),
         spoken="browser",
-        encrypted=fetched.scheme in {"https", "wss"},
+        encrypted=fetched.scheme in {"https", "wss", "stuns", "turns"},
         name=fetched.host,
         request=f"{fetched.method} {fetched.url}".strip(),
         ended=f"{'not let out' if fetched.kind in _UNANSWERED else 'answered for the browser'} ({fetched.kind})",

@@ -50,7 +50,7 @@ INDEX = """<!doctype html><title>index</title>
   fetch('https://api.cdn.example/v1?token=hush', {method: 'POST', headers: {'X-Thing': '1'}, body: '{}'});
   new WebSocket('wss://socket.cdn.example/live'); new WebSocket('ws://192.0.2.78:81/live');
   new EventSource('https://events.cdn.example/stream');
-  new Image().src = '/moved';
+  new Image().src = '/moved'; new WebTransport('https://transport.cdn.example/wt');
   new RTCPeerConnection({iceServers: [{urls: 'stun:192.0.2.79:3478'}]}).createDataChannel('x');
 </script>
 <iframe src="/frame"></iframe> <iframe src="https://frame.cdn.example/"></iframe>

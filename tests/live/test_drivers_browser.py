@@ -33,6 +33,8 @@ def wanted(crawled: dict[str, Any]) -> dict[str, set[tuple[str, str, str]]]:
         ("beacon.cdn.example", ("https", "Ping", "/")),
         ("socket.cdn.example", ("wss", "WebSocket", "/")),
         ("192.0.2.78", ("ws", "WebSocket", "/")),
+        ("transport.cdn.example", ("https", "WebTransport", "/")),
+        ("192.0.2.79", ("stun", "WebRTC", "/")),
         ("frame.cdn.example", ("https", "Document", "/")),
         ("inframe.cdn.example", ("https", "Script", "/")),
         ("moved.cdn.example", ("https", "Image", "/")),
@@ -58,7 +60,7 @@ def test_an_answer_lets_the_page_go_on_to_the_next_step(crawled: dict[str, Any])
 
 
 def test_nothing_is_seen_that_no_page_wants(crawled: dict[str, Any]) -> None:
-    own = ("cdn.example", "map.example", "192.0.2.77", "192.0.2.78")
+    own = ("cdn.example", "map.example", "192.0.2.77", "192.0.2.78", "192.0.2.79")
     assert [host for host in wanted(crawled) if not host.endswith(own)] == []
 
 

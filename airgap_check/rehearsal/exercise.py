@@ -40,6 +40,7 @@ class Exercise:
         self._where = Where(port=None, pid=pid, environ=environ, cwd=os.getcwd())
         self._fetched: list[Fetched] = []
         self._failure: BaseException | None = None
+        self._has_done_all = False
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._thread.start()
 
@@ -68,6 +69,7 @@ class Exercise:
         failed = [f"{visit.label} ({visit.detail})" for visit in visits if visit.outcome == "failed"]
         done = sum(visit.outcome == "done" for visit in visits)
         reasons = [] if done else ["nothing was exercised: no visit succeeded"]
+        reasons += [] if self._has_done_all else ["the driver had not done all when time was up"]
         reasons += [f"failed: {some(failed)}"] if failed else []
         reasons += [f"{self._diary.lost} visits were not kept"] if self._diary.lost else []
         return [
@@ -107,6 +109,7 @@ class Exercise:
                 self._fetched += browser.browse(
                     base, self._diary, profile, cookies=driven.cookies, stop=self._stop, pages=driven.pages
                 )
+        self._has_done_all = not self._stop.is_set()
         if self.drives:
             self._stop.wait(_LINGER)
 

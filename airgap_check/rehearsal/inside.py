@@ -185,8 +185,7 @@ class Rehearsal:
     def _is_over(self, exercised: Exercise, diary: Diary) -> bool:
         if exercised.is_done() and exercised.drives and not self._wish.lasting:
             return True
-        ours = {_FIRST, os.getpid()} | diary.own_pids
-        return exercised.is_done() and not any(pid not in ours and not procfs.is_zombie(pid) for pid in procfs.pids())
+        return exercised.is_done() and all(procfs.is_zombie(pid) for pid in _of_command(diary))
 
     def _look(self, diary: Diary) -> None:
         """Look at what runs, and keep that look unless an earlier one knew more: a command may end at any time."""

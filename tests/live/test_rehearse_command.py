@@ -64,7 +64,7 @@ def reached(report: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("world", "ended"),
-    [("accept", "closed by the client"), ("drop", "dropped"), ("reject", "rejected")],
+    [("accept", "by the client"), ("drop", "dropped"), ("reject", "rejected")],
 )
 def test_in_each_world_the_same_is_reached_for_and_it_ends_as_that_world_says(
     world: str, ended: str, policy: str
@@ -260,3 +260,16 @@ def test_who_may_not_make_user_namespaces_is_told_what_is_missing(policy: str) -
         "the kernel makes us no user namespace (No space left on device): "
         "user namespaces are switched off (sysctl user.max_user_namespaces=0)"
     )
+
+
+def test_a_driver_that_was_not_done_when_time_was_up_clears_nobody(policy: str, tmp_path: Path) -> None:
+    requests = tmp_path / "requests.http"
+    requests.write_text("# @wait 60s\nGET /\n")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    drive = ["--drive", f"http:{requests}", "--env", f"PORT={port}", "--for", "4s"]
+    serve = ["--", sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1"]
+    code, report, _ = rehearse("--policy", policy, "--quiet", *drive, *serve)
+    (driven,) = [item for item in report["coverage"] if item["collector"] == "drive"]
+    assert (code, driven["status"]) == (4, "partial")
+    assert "the driver had not done all when time was up" in driven["reason"]

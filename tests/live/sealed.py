@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TORTURE = CHECKOUT / "tests" / "live" / "torture.py"
 NAMESPACES = ("net", "mnt", "user", "pid", "ipc", "cgroup")
 _FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+_ASIDE = "/run/lab/checkout"
 _PATIENCE = 120.0
 _OUTGOING = 4  # PACKET_OUTGOING
 _NEIGHBOURLY = 58, 0  # ICMPv6 and its hop-by-hop form: neighbours and multicast listeners
@@ -63,9 +64,13 @@ class Sealed:
         try:
             self.lab.assign("2606:4700::1111")  # and so IPv6 is on: there is a way to leak by it
             near = self.lab.near
+            near.check(["mkdir", _ASIDE])
+            near.check(["mount", "--bind", str(CHECKOUT), _ASIDE])  # it may lie in one of the folders
             for folder in _FOLDERS:
                 near.check(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", folder])
-            near.check(["mount", "--bind", str(CHECKOUT), str(CHECKOUT)])  # for what measures the coverage
+            near.check(["mkdir", "-p", str(CHECKOUT)])
+            near.check(["mount", "--move", _ASIDE, str(CHECKOUT)])  # what measures the coverage writes there
+            near.check(["rmdir", _ASIDE])
             near.check(["mount", "-o", "remount,bind,ro", "/"])
             if self.user:
                 near.check(["true"], user=self.user)  # lets everybody reach the checkout
@@ -161,7 +166,12 @@ def _environment(user: tuple[int, int] | None) -> dict[str, str]:
 
 
 def _below(folder: Path) -> set[Path]:
-    return {Path(at, name) for at, folders, names in os.walk(folder) for name in (*folders, *names)}
+    """List what lies below a folder, on the same file system: the checkout may be mounted there."""
+    device, found = folder.stat().st_dev, set()
+    for at, folders, names in os.walk(folder):
+        found |= {Path(at, name) for name in (*folders, *names)}
+        folders[:] = [name for name in folders if Path(at, name).lstat().st_dev == device]
+    return found
 
 
 def deeds(rehearsal: Rehearsal) -> list[dict[str, Any]]:

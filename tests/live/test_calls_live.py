@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from functools import lru_cache
@@ -52,9 +53,14 @@ BASE = {kind: base for base, kinds in BASES.items() for kind in kinds}
 def scene(name: str, user: str) -> Any:
     """Play a scene of `calls_scenes` as this user."""
     argv = [*USERS[user], sys.executable, "-W", "error", "-m", "tests.live.calls_scenes", name]
+    environ = dict(os.environ)
     if user != "root":
         argv = ["unshare", "--mount", sys.executable, "-c", EXPOSE, *argv]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, cwd=CHECKOUT, timeout=PATIENCE)
+        # Nobody may write where coverage is kept.
+        environ = {name: value for name, value in environ.items() if not name.startswith("COVERAGE")}
+    done = subprocess.run(
+        argv, check=False, capture_output=True, text=True, cwd=CHECKOUT, timeout=PATIENCE, env=environ
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return json.loads(done.stdout)

@@ -44,9 +44,12 @@ def policy(tmp_path: Path) -> str:
 
 def rehearse(*arguments: str, before: tuple[str, ...] = ()) -> tuple[int, dict[str, Any], str]:
     """Rehearse; return the exit code, the JSON report and what stood on standard error."""
+    environ = dict(os.environ)
+    if before:  # somebody else may not write where coverage is kept
+        environ = {name: value for name, value in environ.items() if not name.startswith("COVERAGE")}
     done = subprocess.run(
         [*before, *TOOL, "--format", "json", *arguments],
-        cwd=CHECKOUT, capture_output=True, text=True, timeout=4 * PATIENCE, check=False,
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=4 * PATIENCE, check=False, env=environ,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 

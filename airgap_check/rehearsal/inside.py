@@ -102,7 +102,8 @@ class Rehearsal:
         os.environ.update(environ)
         if os.geteuid():
             overseen.limit(None, ambient=True)  # uid 0 alone hands them on of itself
-        threading.Thread(target=_import_dissectors, name="imports", daemon=True).start()
+        imports = threading.Thread(target=_import_dissectors, name="imports", daemon=True)
+        imports.start()
         meetings, diary = Meetings(within.meetings), Diary()
         epoch = Epoch(self._clock(), time.monotonic_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self._stage("attaching observers")
@@ -110,6 +111,7 @@ class Rehearsal:
         with Observation(wanted, NOTHING, epoch, attempts=Calls) as observation:
             self._stage("testing that they see")
             observation.begin()
+            imports.join()
             calls = observation.attempts
             if not isinstance(calls, Calls):
                 raise UnobservableError(
@@ -234,7 +236,7 @@ class Rehearsal:
 def _import_dissectors() -> None:
     """Import what the self-test's odder packets are read with (0.2 s), while others are waited for.
 
-    While it is imported the environment is not to be changed.
+    While it is imported the environment is neither to be changed nor to be read.
     """
     from airgap_check.dissect import encapsulation
     from airgap_check.observers import wire  # noqa: F401  (imported, not used: that is the point)

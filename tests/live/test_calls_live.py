@@ -178,7 +178,9 @@ def test_a_program_starts_as_it_would_without_us(user: str) -> None:
     assert (found["argv"], found["cwd"], found["returned"]) == (["café", "\udcff"], "/usr", 0)
     files = set(map(int, found["files"]))
     assert (files >= {0, 1, 2, found["passed"]}, len(files)) == (True, 5)  # the fifth is the folder that it lists
-    assert {found["signals"][name] for name in ("SigBlk", "SigIgn", "SigPnd")} == {"0" * 16}
+    # The C library keeps two real-time signals (32, 33) to itself: nobody sets, or resets, what is inherited of those.
+    kept = {name: int(found["signals"][name], 16) & ~(0b11 << 31) for name in ("SigBlk", "SigIgn", "SigPnd")}
+    assert set(kept.values()) == {0}
     assert found["missing"] == "[Errno 2] No such file or directory: '/none/such'"
     assert found["children"] == ""
 

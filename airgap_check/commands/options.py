@@ -189,7 +189,7 @@ def _relaxed(arguments: argparse.Namespace, *, watches: bool) -> tuple[str, ...]
     """Name the options that make the run see less than it could."""
     from airgap_check.redact import printable
 
-    options = ("no_resolve", "no_traffic", "no_self_test") if watches else ("no_resolve",)
+    options = ("no_resolve", "no_traffic", "no_self_test")
     relaxed = [name.replace("_", "-") for name in options if getattr(arguments, name, False)]
     if watches and arguments.cgroup:
         relaxed.append(f"cgroup {printable(arguments.cgroup)}")

@@ -14,7 +14,6 @@ from airgap_check.errors import UsageError
 
 if TYPE_CHECKING:
     from airgap_check.evidence.fact import Workload
-    from airgap_check.plan import Plan
     from airgap_check.rehearsal.wish import Wish
 
 HELP = "run a command in a sealed world and judge what it reaches for: -- COMMAND"
@@ -78,28 +77,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Rehearse the command, judge it, and return the verdict's exit code."""
     from airgap_check import output, rehearsal
     from airgap_check.commands import delivery, progress, stopping
-    from airgap_check.commands.voice import Voice
     from airgap_check.plan import Watcher
 
     delivery.check(arguments)
-    plan = options.plan(arguments)
-    if arguments.no_self_test:
-        plan = _replaced(plan, relaxed=(*plan.relaxed, "no-self-test"))
-    stage = rehearsal.Stage(plan, _wish(arguments), arguments.clock)
-    ready = keep_silent if arguments.quiet else Voice(arguments).tell
+    stage = rehearsal.Stage(options.plan(arguments), _wish(arguments), arguments.clock)
     with stopping.on_signals() as stop, progress.shown(quiet=arguments.quiet) as show:
-        done = stage.play(Watcher(arguments.clock, show, ready, keep_silent, stop))
+        done = stage.play(Watcher(arguments.clock, show, keep_silent, keep_silent, stop))
     if arguments.suggest_policy:
         from airgap_check.policy import suggestion
 
         output.write(arguments.suggest_policy, [suggestion.suggest(done.report, done.policy).encode()])
     return delivery.deliver(arguments, done)
-
-
-def _replaced(plan: Plan, **changes: object) -> Plan:
-    from msgspec.structs import replace
-
-    return replace(plan, **changes)
 
 
 def _wish(arguments: argparse.Namespace) -> Wish:
@@ -150,9 +138,13 @@ def _environ(changes: list[str]) -> dict[str, str]:
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 1 << 16):
+    if not _is_port(text):
         raise argparse.ArgumentTypeError(f"not a port: {text}")
     return int(text)
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text[:6]) < 1 << 16
 
 
 def _workload(text: str) -> Workload:
@@ -174,7 +166,7 @@ def _through(text: str) -> tuple[str, str]:
     name, _, place = text.partition("=")
     host, _, port = place.rpartition(":")
     host = _HERE if host == "localhost" else host.strip("[]")
-    if not name or not host or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 1 << 16):
+    if not name or not host or not _is_port(port):
         raise UsageError(f"--allow-through {text}: write NAME=HOST:PORT")
     try:
         address = ip_address(host)

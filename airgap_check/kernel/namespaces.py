@@ -11,13 +11,14 @@ import signal
 from typing import TYPE_CHECKING
 
 from airgap_check.kernel import procfs
-from airgap_check.kernel.syscalls import libc
+from airgap_check.kernel.syscalls import check, libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOUNT, IPC, USER, PID, NETWORK = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000  # CLONE_NEW...
-READ_ONLY, NO_SETUID, NO_DEVICES, NO_EXECUTION = 1, 2, 4, 8  # MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC
+NO_EXECUTION = 8  # MS_NOEXEC
+_READ_ONLY, _NO_SETUID, _NO_DEVICES = 1, 2, 4  # MS_RDONLY, MS_NOSUID, MS_NODEV
 _REMOUNT, _BIND, _RECURSIVE, _PRIVATE = 32, 4096, 16384, 1 << 18
 _PDEATHSIG = 1  # prctl(2)
 _SYS_ADMIN = 21  # CAP_SYS_ADMIN
@@ -36,15 +37,9 @@ _SWITCHES = (
 )  # fmt: skip
 
 
-def _check(result: int) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
 def unshare(flags: int) -> None:
     """Leave namespaces for new ones; of a new pid namespace our next child is the first process. Raises OSError."""
-    _check(libc().unshare(flags))
+    check(libc().unshare(flags))
 
 
 def may_administer() -> bool:
@@ -76,7 +71,7 @@ def _line(name: str) -> str | None:
 
 def die_with(parent: int) -> None:
     """Be killed when the thread that forked us ends; at once where it has ended already."""
-    _check(libc().prctl(_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0))
+    check(libc().prctl(_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0))
     if os.getppid() != parent:
         os._exit(1)
 
@@ -88,7 +83,7 @@ def keep_mounts_to_ourselves() -> None:
 
 def mount(kind: str, target: str, flags: int = 0, options: Iterable[str] = ()) -> None:
     """Mount a file system of a kind that needs no device. Raises OSError."""
-    _mount(kind, target, kind, flags | NO_SETUID | NO_DEVICES, ",".join(options))
+    _mount(kind, target, kind, flags | _NO_SETUID | _NO_DEVICES, ",".join(options))
 
 
 def bind(source: str, target: str) -> None:
@@ -98,9 +93,9 @@ def bind(source: str, target: str) -> None:
 
 def make_read_only(path: str) -> None:
     """Let nobody write at a place, which must be a mount of its own, made by `bind`. Raises OSError."""
-    _mount("none", path, None, _REMOUNT | _BIND | READ_ONLY | NO_SETUID | NO_DEVICES | NO_EXECUTION)
+    _mount("none", path, None, _REMOUNT | _BIND | _READ_ONLY | _NO_SETUID | _NO_DEVICES | NO_EXECUTION)
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
     names = (os.fsencode(text) if text is not None else None for text in (source, target, kind))
-    _check(libc().mount(*names, ctypes.c_ulong(flags), options.encode() or None))
+    check(libc().mount(*names, ctypes.c_ulong(flags), options.encode() or None))

@@ -21,9 +21,7 @@ _NETLINK_ROUTE = 0
 _NEW_ROUTE, _GET_ROUTE = 24, 26  # RTM_NEWROUTE, RTM_GETROUTE
 _REQUEST = 1  # NLM_F_REQUEST
 _LOOKUP_TABLE = 0x1000  # RTM_F_LOOKUP_TABLE: name the table that decided, instead of the main one
-_HEAD = struct.Struct("=IHHII")
 _MESSAGE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, lengths of destination and source, tos, table ... flags
-_ATTRIBUTE = struct.Struct("=HH")
 _DESTINATION, _INTERFACE, _GATEWAY, _SOURCE, _UID, _PROTOCOL, _PORT = 1, 4, 5, 7, 25, 27, 29  # RTA_DST ... RTA_DPORT
 _LOCAL = 2  # RTN_LOCAL
 _REFUSING = frozenset({6, 7, 8, 9})  # RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW
@@ -70,20 +68,17 @@ def _understands(address: Address, port: int, uid: int | None) -> bool:
 def _ask(address: Address, port: int, uid: int | None) -> Route | None:
     family, packed = socket.AF_INET6 if address.version == 6 else socket.AF_INET, address.packed
     body = _MESSAGE.pack(family, 8 * len(packed), 0, 0, 0, 0, 0, 0, _LOOKUP_TABLE)
-    body += _attribute(_DESTINATION, packed)
-    body += _attribute(_UID, struct.pack("=I", os.geteuid() if uid is None else uid))
+    body += netlink.attribute(_DESTINATION, packed)
+    body += netlink.attribute(_UID, struct.pack("=I", os.geteuid() if uid is None else uid))
     if port:
-        body += _attribute(_PROTOCOL, bytes([socket.IPPROTO_TCP])) + _attribute(_PORT, struct.pack("!H", port))
-    request = _HEAD.pack(netlink.HEADER + len(body), _GET_ROUTE, _REQUEST, 1, 0) + body
+        body += netlink.attribute(_PROTOCOL, bytes([socket.IPPROTO_TCP])) + netlink.attribute(
+            _PORT, struct.pack("!H", port)
+        )
+    request = netlink.message(_GET_ROUTE, _REQUEST, 1, body)
     found: list[Route] = []
     with netlink.connect(_NETLINK_ROUTE) as channel:
         netlink.dump(channel, request, lambda data: parse(data, found))
     return found[0] if found else None
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    length = _ATTRIBUTE.size + len(value)
-    return _ATTRIBUTE.pack(length, kind) + value + bytes(netlink.aligned(length) - length)
 
 
 def parse(data: netlink.Bytes, found: list[Route]) -> bool:

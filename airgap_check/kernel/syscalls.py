@@ -30,11 +30,14 @@ def libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _fail() -> OSError:
-    import ctypes
+def check(result: int) -> int:
+    """Return what a call of the C library returned; raises OSError where that is less than 0."""
+    if result < 0:
+        import ctypes
 
-    number = ctypes.get_errno()
-    return OSError(number, os.strerror(number))
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
 
 
 @contextmanager
@@ -49,16 +52,12 @@ def undisturbed() -> Iterator[None]:
 
 def setns(descriptor: int, kind: int) -> None:
     """Move the calling thread, and it alone, into a namespace (setns(2)); raises OSError."""
-    if libc().setns(descriptor, kind) != 0:
-        raise _fail()
+    check(libc().setns(descriptor, kind))
 
 
 def pidfd_getfd(pidfd: int, descriptor: int) -> int:
     """Return our own copy of another process's descriptor, close-on-exec (pidfd_getfd(2)); raises OSError."""
-    copy = int(libc().syscall(_SYS_PIDFD_GETFD, pidfd, descriptor, 0))
-    if copy < 0:
-        raise _fail()
-    return copy
+    return check(libc().syscall(_SYS_PIDFD_GETFD, pidfd, descriptor, 0))
 
 
 def share_files(thread: int, other: int) -> bool:
@@ -69,10 +68,7 @@ def share_files(thread: int, other: int) -> bool:
     number = _SYS_KCMP.get(os.uname().machine) if sys.maxsize > 1 << 32 else None
     if number is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    order = int(libc().syscall(number, thread, other, _KCMP_FILES, 0, 0))
-    if order < 0:
-        raise _fail()
-    return order == 0
+    return check(libc().syscall(number, thread, other, _KCMP_FILES, 0, 0)) == 0
 
 
 def owning_namespace(namespace: int) -> int:

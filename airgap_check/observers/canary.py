@@ -39,12 +39,12 @@ _PORT = 443  # where the far end listens
 _PATIENCE, _SILENCE = 2.5, 0.15  # seconds of waiting for an answer, even to a second SYN after 1 s; and for none
 # The network beyond the wire and our own address there; everything else has no route.
 _WIRED = {socket.AF_INET: ("192.0.2.0", 24, "192.0.2.1"), socket.AF_INET6: ("2001:db8::", 64, "2001:db8::1")}
-_UNICAST, _BLACKHOLE = 1, 6  # RTN_UNICAST and so on
+UNICAST, BLACKHOLE = 1, 6  # RTN_UNICAST and so on
 _FAILING = {"unreachable": 7, "prohibit": 8}
-_LOOPBACK, _VETH = 1, 77  # indices of the interfaces; the second is ours to choose
-_MAC = {"near": bytes.fromhex("020000000001"), "far": bytes.fromhex("020000000002")}
-_NEW_LINK, _NEW_ADDRESS, _NEW_ROUTE, _NEW_NEIGHBOUR = 16, 20, 24, 28
-_ACKNOWLEDGE, _CREATE = 0x5, 0x605  # NLM_F_REQUEST | NLM_F_ACK, and NLM_F_CREATE | NLM_F_EXCL
+LOOPBACK, VETH = 1, 77  # indices of the interfaces; the second is ours to choose
+MAC = {"near": bytes.fromhex("020000000001"), "far": bytes.fromhex("020000000002")}
+_NEW_LINK, _NEW_ADDRESS, NEW_ROUTE, _NEW_NEIGHBOUR = 16, 20, 24, 28
+_ACKNOWLEDGE, CREATE = 0x5, 0x605  # NLM_F_REQUEST | NLM_F_ACK, and NLM_F_CREATE | NLM_F_EXCL
 # Requests for an echo (RFC 792, RFC 4443); the checksum of the second is the kernel's to fill in.
 _ECHO = {socket.AF_INET: b"\x08\0\xf7\xfe\0\0\0\1", socket.AF_INET6: b"\x80\0\0\0\0\0\0\1"}
 _CLONE_NEWNET, _PR_SET_PDEATHSIG = 0x40000000, 1
@@ -71,31 +71,31 @@ class Channel:
 
     def pair(self, far: int) -> None:
         """Create a veth pair: one end here, the other in the namespace of a descriptor."""
-        end = struct.pack("=BxHiII", 0, 0, _VETH, 0, 0)
-        peer = end + attribute(3, b"far\0") + attribute(1, _MAC["far"]) + attribute(28, struct.pack("=i", far))
+        end = struct.pack("=BxHiII", 0, 0, VETH, 0, 0)
+        peer = end + attribute(3, b"far\0") + attribute(1, MAC["far"]) + attribute(28, struct.pack("=i", far))
         kind = attribute(18, attribute(1, b"veth\0") + attribute(2, attribute(1, peer)))
-        self.ask(_NEW_LINK, _CREATE, end + attribute(3, b"near\0") + attribute(1, _MAC["near"]) + kind)
+        self.ask(_NEW_LINK, CREATE, end + attribute(3, b"near\0") + attribute(1, MAC["near"]) + kind)
 
     def assign(self, index: int, address: str) -> None:
         """Give an interface an address, usable at once (IFA_F_NODAD)."""
         family, packed = pack(address)
         head = struct.pack("=BBBBI", family, 8 * len(packed), 2, 0, index)
-        self.ask(_NEW_ADDRESS, _CREATE, head + attribute(2, packed) + attribute(1, packed))
+        self.ask(_NEW_ADDRESS, CREATE, head + attribute(2, packed) + attribute(1, packed))
 
-    def route(self, address: str, length: int | None = None, kind: int = _UNICAST, index: int = 0) -> None:
+    def route(self, address: str, length: int | None = None, kind: int = UNICAST, index: int = 0) -> None:
         """Add a route to an address or a network: out of an interface, or of a kind that fails."""
         family, packed = pack(address)
         scope = 253 if index and family == socket.AF_INET else 0
         length = 8 * len(packed) if length is None else length
         head = struct.pack("=BBBBBBBBI", family, length, 0, 0, 254, 4, scope, kind, 0)
         out = attribute(4, struct.pack("=I", index)) if index else b""
-        self.ask(_NEW_ROUTE, _CREATE, head + attribute(1, packed) + out)
+        self.ask(NEW_ROUTE, CREATE, head + attribute(1, packed) + out)
 
     def neighbour(self, address: str, mac: bytes) -> None:
         """Say for good where an address is, so that nobody has to ask for it (NUD_PERMANENT)."""
         family, packed = pack(address)
-        head = struct.pack("=BxxxiHBB", family, _VETH, 0x80, 0, 0)
-        self.ask(_NEW_NEIGHBOUR, _CREATE, head + attribute(1, packed) + attribute(2, mac))
+        head = struct.pack("=BxxxiHBB", family, VETH, 0x80, 0, 0)
+        self.ask(_NEW_NEIGHBOUR, CREATE, head + attribute(1, packed) + attribute(2, mac))
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -120,19 +120,19 @@ class Ground:
         self._far, self._listener = Channel(), socket.create_server(("", _PORT))
         _leave_network()
         self.namespaces = [os.stat("/proc/self/ns/net").st_ino]
-        self._near, self._index = Channel(), _VETH
+        self._near, self._index = Channel(), VETH
         try:
             self._near.pair(descriptor)
             self.namespaces.append(os.fstat(descriptor).st_ino)
         except OSError as error:
             self.reason = f"the kernel made no veth pair: {error.strerror}"
-            self._far, self._listener, self._index = self._near, socket.create_server(("", _PORT)), _LOOPBACK
+            self._far, self._listener, self._index = self._near, socket.create_server(("", _PORT)), LOOPBACK
         os.close(descriptor)
         self._build(modes)
 
     def _build(self, modes: list[Mode]) -> None:
         for channel in {self._near, self._far}:
-            channel.up(_LOOPBACK)
+            channel.up(LOOPBACK)
             channel.up(self._index)
         for family, wire in _WIRED.items():
             try:
@@ -142,26 +142,26 @@ class Ground:
                         self._place(mode)
             except OSError as error:
                 self.blocked[family] = f"not possible here: {error.strerror}"
-        if self._index == _VETH:
+        if self._index == VETH:
             self._wait_for_carrier()
 
     def _wire(self, network: str, length: int, address: str) -> None:
         self._near.assign(self._index, address)
-        if self._index == _VETH:
-            self._near.route(network, length, index=_VETH)
-            self._far.route(address, index=_VETH)
-            self._far.neighbour(address, _MAC["near"])
-            self._far.route(network, length, _BLACKHOLE)  # what nobody has is dropped, even where this host forwards
+        if self._index == VETH:
+            self._near.route(network, length, index=VETH)
+            self._far.route(address, index=VETH)
+            self._far.neighbour(address, MAC["near"])
+            self._far.route(network, length, BLACKHOLE)  # what nobody has is dropped, even where this host forwards
         elif ":" not in address:
-            self._near.route(network, length, index=_LOOPBACK)  # what loopback brings back and nobody has is dropped
+            self._near.route(network, length, index=LOOPBACK)  # what loopback brings back and nobody has is dropped
 
     def _place(self, mode: Mode) -> None:
         if mode.place in _FAILING:
             self._near.route(mode.address, kind=_FAILING[mode.place])
         if mode.place == "wire":
             self._far.assign(self._index, mode.address)
-        if mode.place in {"wire", "silence"} and self._index == _VETH:
-            self._near.neighbour(mode.address, _MAC["far"])
+        if mode.place in {"wire", "silence"} and self._index == VETH:
+            self._near.neighbour(mode.address, MAC["far"])
 
     def _wait_for_carrier(self) -> None:
         """Wait until both ends send; the kernel joins them a moment after both are up."""
@@ -173,7 +173,7 @@ class Ground:
                         break
                     time.sleep(0.005)
         for channel in (self._near, self._far):
-            channel.up(_VETH)  # whoever sets the carrier holds the lock that this waits for
+            channel.up(VETH)  # whoever sets the carrier holds the lock that this waits for
 
 
 def _leave_network() -> None:
@@ -223,9 +223,9 @@ def _connect(end: socket.socket, mode: Mode) -> str:
 
 def _send(end: socket.socket, mode: Mode, name: str) -> str:
     if mode.kind == "packet":
-        device = dict(socket.if_nameindex()).get(_VETH, "lo")
+        device = dict(socket.if_nameindex()).get(VETH, "lo")
         header = bytes.fromhex("4500001c 00000000 40010000 c0000201") + pack(mode.address)[1]  # IPv4 (RFC 791)
-        end.sendto(header + _ECHO[socket.AF_INET], (device, 0x0800, 0, 0, _MAC["far"]))
+        end.sendto(header + _ECHO[socket.AF_INET], (device, 0x0800, 0, 0, MAC["far"]))
     elif mode.kind == "routed":  # to ourselves by way of the address: a routing header (RFC 8754) leads there first
         way = bytes.fromhex("0004040101000000") + pack("::1")[1] + pack(mode.address)[1]
         end.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RTHDR, way)

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.dissect.quic import Initials
-from airgap_check.world import opening
+from airgap_check.world import opening, redirection
 from airgap_check.world.account import Account, reached
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from airgap_check.world.host import Host
 
 _ORIGINAL4, _ORIGINAL6 = 20, 74  # IP_RECVORIGDSTADDR, IPV6_RECVORIGDSTADDR, and what the kernel calls its messages
-_TRANSPARENT = {socket.AF_INET: (socket.IPPROTO_IP, 19), socket.AF_INET6: (socket.IPPROTO_IPV6, 75)}
 _LARGEST, _AT_ONCE = 65535, 64
 _QUIET, _ROUND = 2.0, 0.5  # seconds after which a group is told; between looks
 _MOST_GROUPS = 4096
@@ -155,7 +154,7 @@ def _send(end: socket.socket, flow: _Flow, answer: bytes) -> bool:
     """Send an answer from the address that was asked, which may be anybody's; without the right to, from our own."""
     try:
         with socket.socket(end.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as voice:
-            voice.setsockopt(*_TRANSPARENT[end.family], 1)
+            voice.setsockopt(*redirection.TRANSPARENT[end.family], 1)
             voice.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             voice.bind((str(flow.address), flow.port))
             voice.sendto(answer, (flow.source, flow.source_port))

@@ -13,24 +13,17 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from airgap_check.kernel import namespaces
-from airgap_check.observers.canary import Channel, attribute, pack
+from airgap_check.kernel.netlink import attribute
+from airgap_check.observers.canary import BLACKHOLE, CREATE, LOOPBACK, MAC, NEW_ROUTE, UNICAST, VETH, Channel, pack
 from airgap_check.world import redirection
 
 RESOLVER = "127.0.0.53"  # of the name server, on near's loopback
 NEAR = ("198.19.255.254", "2001:2:0:ffff::fe")  # our own addresses there
 _GATEWAYS = ("198.19.255.1", "fe80::1")
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104  (in a namespace that nobody reaches)
-_LOOPBACK, _VETH = 1, 77  # the interfaces; the second has the number that the channel gives it
-_NEW_ROUTE, _CREATE = 24, 0x605  # RTM_NEWROUTE; NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
-_UNICAST, _LOCAL, _BLACKHOLE = 1, 2, 6  # RTN_UNICAST and so on
+_LOCAL = 2  # RTN_LOCAL
 _HOST, _ON_LINK = 254, 4  # RT_SCOPE_HOST, RTNH_F_ONLINK
-_TRANSPARENT = {socket.AF_INET: (socket.IPPROTO_IP, 19), socket.AF_INET6: (socket.IPPROTO_IPV6, 75)}
-_DESTINATION = {
-    socket.AF_INET: (socket.IPPROTO_IP, 20),
-    socket.AF_INET6: (socket.IPPROTO_IPV6, 74),
-}  # IP_RECVORIGDSTADDR
 _BACKLOG, _DATAGRAMS = 4096, 4 << 20  # connections that wait; bytes of datagrams that do
-_MAC = {"near": bytes.fromhex("020000000001"), "far": bytes.fromhex("020000000002")}
 
 
 class _Wire(Channel):
@@ -39,13 +32,13 @@ class _Wire(Channel):
     def lead(self, family: int, interface: int, gateway: str) -> None:
         """Send everything to a gateway, whatever the addresses on the interface say."""
         out = attribute(4, struct.pack("=I", interface)) + attribute(5, pack(gateway)[1])
-        self.ask(_NEW_ROUTE, _CREATE, self._head(family, _UNICAST, scope=0, flags=_ON_LINK) + out)
+        self.ask(NEW_ROUTE, CREATE, self._head(family, UNICAST, scope=0, flags=_ON_LINK) + out)
 
     def keep(self, family: int, kind: int) -> None:
         """Take everything in for ourselves (RTN_LOCAL), or let it vanish (RTN_BLACKHOLE)."""
         scope = _HOST if kind == _LOCAL and family == socket.AF_INET else 0
-        out = attribute(4, struct.pack("=I", _LOOPBACK)) if kind == _LOCAL else b""
-        self.ask(_NEW_ROUTE, _CREATE, self._head(family, kind, scope=scope) + out)
+        out = attribute(4, struct.pack("=I", LOOPBACK)) if kind == _LOCAL else b""
+        self.ask(NEW_ROUTE, CREATE, self._head(family, kind, scope=scope) + out)
 
     @staticmethod
     def _head(family: int, kind: int, *, scope: int, flags: int = 0) -> bytes:
@@ -81,18 +74,18 @@ def lay(world: str) -> Ground:
     near_channel = _Wire()
     near_channel.pair(far)
     for channel in (near_channel, far_channel):
-        channel.up(_LOOPBACK)
-        channel.up(_VETH)
+        channel.up(LOOPBACK)
+        channel.up(VETH)
     for address, gateway in zip(NEAR, _GATEWAYS, strict=True):
-        near_channel.assign(_VETH, address)
-        near_channel.neighbour(gateway, _MAC["far"])
-        far_channel.route(address, index=_VETH)
-        far_channel.neighbour(address, _MAC["near"])
+        near_channel.assign(VETH, address)
+        near_channel.neighbour(gateway, MAC["far"])
+        far_channel.route(address, index=VETH)
+        far_channel.neighbour(address, MAC["near"])
         family = pack(address)[0]
-        near_channel.lead(family, _VETH, gateway)
-        far_channel.keep(family, _BLACKHOLE if world == "drop" else _LOCAL)
+        near_channel.lead(family, VETH, gateway)
+        far_channel.keep(family, BLACKHOLE if world == "drop" else _LOCAL)
     for channel in (near_channel, far_channel):
-        channel.up(_VETH)  # whoever sets the carrier holds the lock that this waits for
+        channel.up(VETH)  # whoever sets the carrier holds the lock that this waits for
     return Ground(far, tcp, udp, [_name_server(socket.SOCK_STREAM)], [_name_server(socket.SOCK_DGRAM)])
 
 
@@ -120,7 +113,7 @@ def _listen() -> tuple[list[socket.socket], list[socket.socket]]:
         for family in (socket.AF_INET, socket.AF_INET6):
             end = socket.socket(family, kind)
             found.append(end)
-            end.setsockopt(*_TRANSPARENT[family], 1)
+            end.setsockopt(*redirection.TRANSPARENT[family], 1)
             if family == socket.AF_INET6:
                 end.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             end.bind((_ANYWHERE[family == socket.AF_INET6], port))
@@ -128,7 +121,6 @@ def _listen() -> tuple[list[socket.socket], list[socket.socket]]:
             if kind == socket.SOCK_STREAM:
                 end.listen(_BACKLOG)
             else:
-                end.setsockopt(*_DESTINATION[family], 1)
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAMS)
     return tcp, udp
 

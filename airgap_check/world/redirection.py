@@ -6,6 +6,7 @@ Source: include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h, Documentation/netw
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ from airgap_check.kernel import netlink
 from airgap_check.kernel.netlink import attribute
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
 
+# What a socket needs to take what was not sent to it, and to speak for others: IP_TRANSPARENT, IPV6_TRANSPARENT.
+TRANSPARENT = {socket.AF_INET: (socket.IPPROTO_IP, 19), socket.AF_INET6: (socket.IPPROTO_IPV6, 75)}
 _NETFILTER, _SUBSYSTEM = 12, 10  # NETLINK_NETFILTER, NFNL_SUBSYS_NFTABLES
 _BEGIN, _END = 16, 17  # NFNL_MSG_BATCH_BEGIN and _END
 _NEW_TABLE, _NEW_CHAIN, _NEW_RULE = 0, 3, 6

@@ -1,6 +1,6 @@
 """Answers datagrams: questions of DNS and of the time; all others are heard, and grouped by who sends them where.
 
-Source: ip(7), linux/in6.h (IPV6_RECVORIGDSTADDR), RFC 5905 (NTP), RFC 5424 and RFC 3164 (syslog).
+Source: ip(7), linux/in6.h (IPV6_RECVORIGDSTADDR), sock_diag.h (SK_MEMINFO), RFC 5905 (NTP), RFC 5424 and 3164 (syslog).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airgap_check.world.host import Host
 
 _ORIGINAL4, _ORIGINAL6 = 20, 74  # IP_RECVORIGDSTADDR, IPV6_RECVORIGDSTADDR, and what the kernel calls its messages
+_MEMORY, _DROPS, _FIELDS = 55, 8, 9  # SO_MEMINFO; the place of SK_MEMINFO_DROPS, which Linux 4.6 has; how many to read
 _LARGEST, _AT_ONCE = 65535, 64
 _QUIET, _ROUND = 2.0, 0.5  # seconds after which a group is told; between looks
 _MOST_GROUPS = 4096
@@ -138,6 +139,12 @@ class Resolver:
                     end.sendto(answer, source)
             except OSError:
                 return
+
+
+def dropped(sockets: Iterable[socket.socket]) -> int:
+    """Count the datagrams that the kernel had no room for at any of the sockets."""
+    counts = (end.getsockopt(socket.SOL_SOCKET, _MEMORY, 4 * _FIELDS) for end in sockets)
+    return sum(struct.unpack_from("=I", counted, 4 * _DROPS)[0] for counted in counts if len(counted) > 4 * _DROPS)
 
 
 def _original(messages: list[tuple[int, int, bytes]]) -> tuple[str, int] | None:

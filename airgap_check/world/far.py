@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from airgap_check.world import through
-from airgap_check.world.datagrams import Datagrams, Resolver
+from airgap_check.world.datagrams import Datagrams, Resolver, dropped
 from airgap_check.world.doors import MOST_OPEN, MOST_WAITING, Doors
 from airgap_check.world.host import Host
 from airgap_check.world.teller import Teller
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airgap_check.world.meeting import Orders
 
 _OWN_FILES = 64  # descriptors that are not connections
-_HASTE, _PAUSE = 2.0, 0.02  # seconds that the end may take, and between looks at whether anything more is heard
+_HASTE, _PAUSE = 10.0, 0.02  # seconds that the end may take, and between looks at whether anything more is heard
 _LOOKS = 3  # at which nothing was, until it is quiet
 
 
@@ -59,7 +59,10 @@ def serve(
         doors.open(name_tcp, resolver=True)
         await stopped.wait()
         loop.remove_reader(stop)
-        await _settle(lambda: (doors.progress(), datagrams.heard))
+        if not await _settle(lambda: (doors.progress(), datagrams.heard)):
+            teller.complain(f"not all was heard {_HASTE:.0f} s after the command's end")
+        if lost := dropped([*udp, *name_udp]):
+            teller.complain(f"{lost} datagrams were lost, as they came faster than they were heard")
         await doors.close()
         datagrams.finish()
         teller.finish()
@@ -67,14 +70,15 @@ def serve(
     asyncio.run(work())
 
 
-async def _settle(progress: Callable[[], object]) -> None:
-    """Wait until all is heard that was said before the stop: whoever said it is dead already."""
+async def _settle(progress: Callable[[], object]) -> bool:
+    """Wait until all is heard that was said before the stop: whoever said it is dead already. Tells whether it is."""
     until, before, quiet = time.monotonic() + _HASTE, progress(), 0
     while quiet < _LOOKS and time.monotonic() < until:
         await asyncio.sleep(_PAUSE)
         now = progress()
         quiet = quiet + 1 if now == before else 0
         before = now
+    return quiet == _LOOKS
 
 
 def _room() -> int:

@@ -78,6 +78,8 @@ class Beyond:
                 pytest.skip(f"port {port} is for root")
             if kind == socket.SOCK_STREAM:
                 end.listen()
+            else:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # room for some hundreds of datagrams
             made.append(end)
         return made
 

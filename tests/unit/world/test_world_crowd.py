@@ -59,10 +59,10 @@ def test_what_was_said_a_moment_before_the_end_is_heard_to_its_end(beyond: Beyon
 
 def test_the_end_waits_until_it_is_quiet_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = iter([1, 2, 2, 2, 3, 4, 4, 4, 4])
-    asyncio.run(far._settle(lambda: next(looks)))
+    assert asyncio.run(far._settle(lambda: next(looks)))
     assert list(looks) == []
     monkeypatch.setattr(far, "_HASTE", 0.1)
-    asyncio.run(far._settle(object))  # something else each time
+    assert not asyncio.run(far._settle(object))  # something else each time
 
 
 def test_two_thousand_at_a_time_are_told_every_one(beyond: Beyond) -> None:

@@ -81,17 +81,19 @@ class _Crawl:
         self._until = time.monotonic() + limits.seconds
         self._waiting: deque[str] = deque()
         self._known: set[str] = set()
+        self._opened = 0
         self._queries: Counter[str] = Counter()
 
     def walk(self, pages: Iterable[str]) -> None:
         """Open page after page, until there are no more, or enough, or time is up."""
         self._note(pages)
-        for _ in range(self._limits.pages):
-            if not self._waiting or self._is_over():
-                return
+        while self._waiting and self._opened < self._limits.pages and not self._is_over():
             path = self._waiting.popleft()
+            self._opened += 1
             with self._diary.visiting(f"{_LABEL} {path.partition('?')[0]}") as remark:
                 self._open(path, remark)
+        if left := len(self._known) - self._opened:
+            self._diary.omitted.append(f"{left} pages that were linked and not opened, beside {self._opened} that were")
 
     def _open(self, path: str, remark: Remark) -> None:
         try:

@@ -43,13 +43,14 @@ class Diary:
     """The visits of all drivers of a rehearsal, and the processes that are theirs and not the command's.
 
     One thread writes; another may read. ``own_pids`` are leaders of sessions, so their offspring can be told as well.
-    ``lost`` counts visits beyond `MOST_VISITS`, which are not kept.
+    ``lost`` counts visits beyond `MOST_VISITS`, which are not kept; ``omitted`` says what was left out on purpose.
     """
 
     def __init__(self) -> None:
         self.visits: list[Entry] = []
         self.own_pids: set[int] = set()
         self.lost = 0
+        self.omitted: list[str] = []
         self._under_way: list[tuple[str, int]] = []
 
     @contextmanager

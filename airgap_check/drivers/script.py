@@ -51,7 +51,7 @@ def run(path: str, where: Where, diary: Diary, stop: threading.Event) -> Driven:
     environ = {**where.environ, "AIRGAP_CHECK_URL": f"http://{address(port)}:{port}", "AIRGAP_CHECK_PORT": str(port)}
     with diary.visiting(label) as remark:
         try:
-            process = subprocess.Popen(  # noqa: S603  (the user's own program is what was asked for)
+            process = where.launch(
                 [path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=where.cwd,
                 env=environ, start_new_session=True, bufsize=0,
             )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ from airgap_check.kernel.open_sockets import OpenSockets
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 PATIENCE = 120.0  # seconds until a server must serve
 _PAUSE = 0.2  # seconds between two looks
@@ -25,12 +26,16 @@ _PORTS = ("OS_PORT", "PORT")
 
 
 class Where(NamedTuple):
-    """The command: its process, environment and working directory; ``port`` None means that nobody said which."""
+    """The command: its process, environment and working directory; ``port`` None means that nobody said which.
+
+    ``launch`` starts what a driver runs beside it, as `subprocess.Popen` does.
+    """
 
     port: int | None
     pid: int
     environ: Mapping[str, str]
     cwd: str
+    launch: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
 
 
 class Driven(NamedTuple):

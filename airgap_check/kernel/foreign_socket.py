@@ -15,13 +15,14 @@ from typing import NamedTuple
 from airgap_check.kernel import syscalls
 
 _PIDFD_THREAD = os.O_EXCL  # include/uapi/linux/pidfd.h, since Linux 6.9
-_SO_NETNS_COOKIE = 71
+_SO_COOKIE, _SO_NETNS_COOKIE = 57, 71
 _CLOSED = 7  # TCP_CLOSE, include/net/tcp_states.h
 
 
 class Kind(NamedTuple):
     """What a socket is: AF_, SOCK_ and IPPROTO_ numbers; ``cookie`` is that of its network namespace, 0: not known.
 
+    ``number`` is the socket's own cookie, by which sock_diag(7) knows it; 0 where the kernel gives none.
     ``is_begun`` is set for a TCP socket of which the kernel makes no new connection: it is at one, or has the failure
     of the last one to tell first.
     """
@@ -30,6 +31,7 @@ class Kind(NamedTuple):
     type: int
     protocol: int
     cookie: int = 0
+    number: int = 0
     is_begun: bool = False
 
 
@@ -62,13 +64,20 @@ def _kind(copy: int) -> Kind | None:
         os.close(copy)
         return None
     with held:
-        return Kind(held.family, held.type, held.proto, _cookie(held), _is_begun(held))
+        return Kind(
+            held.family,
+            held.type,
+            held.proto,
+            _cookie(held, _SO_NETNS_COOKIE),
+            _cookie(held, _SO_COOKIE),
+            _is_begun(held),
+        )
 
 
-def _cookie(held: socket.socket) -> int:
+def _cookie(held: socket.socket, option: int) -> int:
     try:
-        return int.from_bytes(held.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
-    except OSError:  # before Linux 5.14
+        return int.from_bytes(held.getsockopt(socket.SOL_SOCKET, option, 8), sys.byteorder)
+    except OSError:  # before Linux 4.12, and that of the namespace before 5.14
         return 0
 
 

@@ -22,6 +22,7 @@ IPPROTO_UDPLITE = 136
 _NETLINK_SOCK_DIAG = 4
 _BY_FAMILY, _TCP_COMPATIBLE = 20, 18  # SOCK_DIAG_BY_FAMILY, TCPDIAG_GETSOCK
 _EVERY_STATE = 0xFFF
+_REQUEST, _ANY_COOKIE = 1, b"\xff" * 8  # NLM_F_REQUEST, INET_DIAG_NOCOOKIE
 _V6ONLY, _CGROUP_ID = 11, 21  # INET_DIAG_SKV6ONLY, INET_DIAG_CGROUP_ID
 _FIXED = netlink.HEADER + 72  # nlmsghdr and inet_diag_msg
 _SOCKET_WORDS = frozenset(kind | netlink.MULTIPART << 16 for kind in (_BY_FAMILY, _TCP_COMPATIBLE))
@@ -31,6 +32,9 @@ _WAITING = frozenset({CLOSE, LISTEN})
 # length, kind, flags | family, state | ports | addresses | interface | cookie | timers, queues | uid, inode
 _SOCKET = struct.Struct("=IHH8xBBxxHH16s16s4xQ12xII").unpack_from
 _CGROUP = struct.Struct("=HHQ").unpack_from
+
+
+End = tuple[str, int]  # an address and a port
 
 
 class Row(NamedTuple):
@@ -68,6 +72,30 @@ def read(channel: socket.socket, protocol: int) -> list[Row]:
     for request in _requests(protocol):
         netlink.dump(channel, request, lambda data: parse(data, rows))
     return list(rows.values())
+
+
+def find(channel: socket.socket, protocol: int, local: End, remote: End) -> int:
+    """Return the cookie of the TCP or UDP socket at ``local`` that speaks with ``remote``; 0 where there is none.
+
+    An unconnected UDP socket at that port is one that speaks with everybody. Raises OSError for what else the kernel
+    reports, and for malformed bytes; of a protocol that it cannot list it finds none.
+    """
+    # For UDP the kernel looks for whom a packet from the first end to the second would reach (udp_dump_one).
+    near, far = (remote, local) if protocol == socket.IPPROTO_UDP else (local, remote)
+    family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
+    addresses = (socket.inet_pton(family, address) for address, _ in (near, far))
+    wanted = struct.pack(">HH16s16s4x8s", near[1], far[1], *addresses, _ANY_COOKIE)
+    channel.send(
+        netlink.message(_BY_FAMILY, _REQUEST, 1, struct.pack("=BBxxI", family, protocol, _EVERY_STATE) + wanted)
+    )
+    data = channel.recv(1 << 16)
+    try:
+        netlink.ends(data, 0)
+    except FileNotFoundError:
+        return 0
+    if len(data) < _FIXED:
+        raise netlink.malformed()
+    return int(_SOCKET(data, 0)[-3])
 
 
 def _requests(protocol: int) -> tuple[bytes, ...]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _LOGGED = 200_000  # calls kept in the log
 _FEW = 5  # ways out that are named
+_DNS = 53  # the port
 _ASIDE = 4096  # events of the self-test that are kept
 _BLIND = (
     (
@@ -81,6 +82,7 @@ class Calls:
         self._identity, self._limit = identity, limit
         self._tally = Tally(identity, epoch, by_process=True, limit=limit)
         self._log: list[Call] = []
+        self._askers: dict[int, Process] = {}
         self._aside: deque[Event] = deque(maxlen=_ASIDE)
         self._tests = 0
         self._shut = self._closed = False
@@ -115,6 +117,10 @@ class Calls:
     def log(self) -> list[Call]:
         """Return the attempts so far in their order, but for those that go no further than this host."""
         return list(self._log)
+
+    def asker(self, cookie: int) -> Process | None:
+        """Return who asked a name server of this host by the socket with this cookie, as far as that is known."""
+        return self._askers.get(cookie)
 
     def drain(self) -> None:
         """Take what the supervisor has noted."""
@@ -175,6 +181,8 @@ class Calls:
                 self.unlogged += 1
             else:
                 self._log.append(_logged(attempt, noted.caller.process))
+        elif attempt.port == _DNS and noted.caller.process and len(self._askers) < _LOGGED:
+            self._askers[attempt.cookie] = noted.caller.process
 
     def _shortcomings(self, *, ended: bool) -> Iterator[str]:
         """Say in words why this is not everything."""

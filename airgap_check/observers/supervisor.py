@@ -245,8 +245,8 @@ def _is_wanted(sent: Sent, counts: Counter[str]) -> bool:
 def _event(to: Destination, kind: Kind | None, caller: Caller, at: int) -> Event:
     return Event(
         at=at, pid=caller.pid, tid=caller.tid, uid=caller.uid, source=0, cgroup=0, netns=kind.cookie if kind else 0,
-        cookie=0, address=to.address, port=to.port, protocol=to.protocol, hook=to.hook, family=to.family,
-        type=kind.type if kind else 0, flags=0, started=caller.started, command=caller.command,
+        cookie=kind.number if kind else 0, address=to.address, port=to.port, protocol=to.protocol, hook=to.hook,
+        family=to.family, type=kind.type if kind else 0, flags=0, started=caller.started, command=caller.command,
         executable=caller.number,
     )  # fmt: skip
 

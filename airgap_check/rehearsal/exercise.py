@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 from typing import TYPE_CHECKING
 
 from airgap_check.address import parse
-from airgap_check.drivers.where import Driven, Where, await_server
+from airgap_check.drivers.where import Driven, await_server
 from airgap_check.evidence import Evidence
 from airgap_check.evidence.fact import Endpoint, endpoint
 from airgap_check.evidence.rehearsed import Encounter, Visit
 from airgap_check.result import some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import datetime
 
     from airgap_check.drivers.diary import Diary
     from airgap_check.drivers.foreign import Fetched
+    from airgap_check.drivers.where import Where
     from airgap_check.rehearsal.wish import Wish
 
 _BROWSER_BLIND = (
@@ -33,11 +33,10 @@ _LINGER = 2.0  # seconds in which the command may still act on the last visit
 class Exercise:
     """The drivers at work, in a thread of their own; ``drives`` is False where there is none."""
 
-    def __init__(self, wish: Wish, pid: int, environ: Mapping[str, str], diary: Diary, stop: threading.Event) -> None:
+    def __init__(self, wish: Wish, where: Where, diary: Diary, stop: threading.Event) -> None:
         """Begin; the drivers end by themselves, or soon after ``stop``."""
         self.drives = wish.driver is not None or wish.browser
-        self._wish, self._diary, self._stop = wish, diary, stop
-        self._where = Where(port=None, pid=pid, environ=environ, cwd=os.getcwd())
+        self._wish, self._where, self._diary, self._stop = wish, where, diary, stop
         self._fetched: list[Fetched] = []
         self._failure: BaseException | None = None
         self._has_done_all = False
@@ -81,7 +80,7 @@ class Exercise:
                 scope="what the driver did over loopback",
                 counts={"visits": len(visits), "done": done, "failed": len(failed)},
                 lost=self._diary.lost,
-                blind=_BROWSER_BLIND if self._wish.browser else (),
+                blind=(*(_BROWSER_BLIND if self._wish.browser else ()), *self._diary.omitted),
             )
         ]
 

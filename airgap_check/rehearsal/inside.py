@@ -8,12 +8,14 @@ import threading
 import time
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from airgap_check import snapshot
 from airgap_check.drivers.diary import Diary
+from airgap_check.drivers.where import Where
 from airgap_check.errors import AirgapError, UsageError
 from airgap_check.evidence import Answer, Evidence, Resolver, Runtime, Setting
 from airgap_check.evidence.fact import Workload
@@ -25,7 +27,7 @@ from airgap_check.observers.observer import Epoch, UnobservableError
 from airgap_check.plan import Observing
 from airgap_check.policy import many
 from airgap_check.policy.allowlist import Allowlist
-from airgap_check.rehearsal import encounters, line
+from airgap_check.rehearsal import encounters, inquiries, line
 from airgap_check.rehearsal.christening import Register
 from airgap_check.rehearsal.exercise import Exercise
 from airgap_check.rehearsal.meetings import Meetings
@@ -117,9 +119,11 @@ class Rehearsal:
                 raise UnobservableError(
                     "; ".join(item.reason for item in observation.finish() if item.kind == "attempts")
                 )
-            command = self._launch(calls, environ)
+            launch = partial(calls.launch, **_rights())
+            command = self._launch(launch, environ)
+            where = Where(port=None, pid=command.pid, environ=environ, cwd=os.getcwd(), launch=launch)
             self._stage("rehearsing")
-            cut = self._watch(command, diary, environ)
+            cut = self._watch(command, diary, where)
             _dismiss(diary)
             self._look(diary)
             observed = observation.finish()
@@ -136,7 +140,7 @@ class Rehearsal:
         evidence = [
             *seen,
             self._resolution(register, meetings.names, policy),
-            *observed,
+            *(inquiries.attributed(item, meetings.inquiries, calls.asker, epoch.at_monotonic) for item in observed),
             world,
             *self._exercise.evidence(epoch.at_monotonic),
         ]
@@ -151,23 +155,21 @@ class Rehearsal:
     def _stage(self, text: str) -> None:
         line.write(self._tell, line.Stage(text))
 
-    def _launch(self, calls: Calls, environ: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Start the command, with the rights that a container engine would leave it."""
-        keep, out = (_KEPT, True) if os.geteuid() else (_KEPT_BY_ROOT, False)
+    def _launch(
+        self, launch: Callable[..., subprocess.Popen[bytes]], environ: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """Start the command."""
         descriptor = 2 if self._wish.shown else os.open(os.devnull, os.O_WRONLY)
         try:
-            return calls.launch(
-                list(self._wish.command), keep=keep, ambient=out, env=environ, stdin=0, stdout=descriptor,
-                stderr=descriptor,
-            )  # fmt: skip
+            return launch(list(self._wish.command), env=environ, stdin=0, stdout=descriptor, stderr=descriptor)
         except OSError as error:
             raise UsageError(f"cannot run {self._wish.command[0]}: {error.strerror}") from error
 
-    def _watch(self, command: subprocess.Popen[bytes], diary: Diary, environ: dict[str, str]) -> str | None:
+    def _watch(self, command: subprocess.Popen[bytes], diary: Diary, where: Where) -> str | None:
         """Wait until time is over, everything has ended, or the driver has done all; say what was cut short."""
         began = time.monotonic()
         looks = [began + seconds for seconds in _LOOKS]
-        exercised = self._exercise = Exercise(self._wish, command.pid, environ, diary, self._stop)
+        exercised = self._exercise = Exercise(self._wish, where, diary, self._stop)
         ends = began + self._wish.seconds
         while (now := time.monotonic()) < ends:
             if looks and now >= looks[0]:
@@ -231,6 +233,11 @@ class Rehearsal:
             lost=meetings.unkept + unkept + calls.unlogged,
             blind=(*_BLIND, *within.blind),
         )
+
+
+def _rights() -> dict[str, Any]:
+    """Return what is left of our rights to the command, and to the programs of drivers: as container engines do."""
+    return {"keep": _KEPT, "ambient": True} if os.geteuid() else {"keep": _KEPT_BY_ROOT, "ambient": False}
 
 
 def _import_dissectors() -> None:

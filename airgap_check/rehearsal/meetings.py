@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from airgap_check.world.meeting import Inquiry, Met, Named, Trouble
 from airgap_check.world.meeting import Message as AnyMessage
-from airgap_check.world.meeting import Met, Named, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,12 +18,13 @@ _PATIENCE = 20.0  # seconds in which the world tells the rest, unless something 
 
 
 class Meetings:
-    """What the world has told: ``names`` with the addresses that it gave them, whom it ``met``, its ``troubles``."""
+    """What the world has told: ``names`` with their addresses, ``inquiries``, whom it ``met``, its ``troubles``."""
 
     def __init__(self, descriptor: int) -> None:
         """Begin to read; the descriptor is closed at its end."""
         self.names: dict[str, tuple[str, ...]] = {}
         self.met: list[Met] = []
+        self.inquiries: list[Inquiry] = []
         self.troubles: list[str] = []
         self.unkept = 0
         self._descriptor = descriptor
@@ -56,6 +57,9 @@ class Meetings:
                 self.names[message.name] = message.addresses
             case Trouble():
                 self.troubles.append(message.reason)
+            case Inquiry():
+                if len(self.inquiries) < LIMIT:  # beyond, it is only not known who asked
+                    self.inquiries.append(message)
             case Met() if len(self.met) < LIMIT:
                 self.met.append(message)
             case _:

@@ -42,7 +42,7 @@ class QuestionView(View, frozen=True, kw_only=True):
     name belongs to the public tree of names, ``allowed`` whether an entry names it.
     """
 
-    identity = ("name",)
+    identity = ("name", *WHO)
 
     record: Question
     name: str

@@ -64,6 +64,11 @@ class Account:
         else:
             self.missed += 1
 
+    @property
+    def requests(self) -> tuple[Asked, ...]:
+        """Return the requests so far."""
+        return tuple(self._requests or ())
+
     def open_with(self, spoken: Spoken, opening: str = "") -> None:
         """Note what is spoken, and what was said first: within TLS, that. None stands for the line of a request."""
         self.spoken, self.opening = spoken, opening
@@ -80,7 +85,7 @@ class Account:
             spoken=self.spoken,
             encrypted=self.encrypted,
             name=self.name,
-            requests=tuple(self._requests or ()),
+            requests=self.requests,
             opening=self.opening or (self._requests[0].line[:_SHOWN] if self._requests else ""),
             ended=self.ended,
             sent=self.sent,

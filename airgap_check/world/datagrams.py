@@ -134,9 +134,11 @@ class Resolver:
         for _ in range(_AT_ONCE):
             try:
                 data, source = end.recvfrom(_LARGEST)
-                answer = self._host.answers.reply(data, datagram=True).wire
-                if answer is not None:
-                    end.sendto(answer, source)
+                wire, lines = self._host.answers.reply(data, datagram=True)
+                if wire is not None:
+                    asker = self._host.askers.of(socket.IPPROTO_UDP, source[:2], end.getsockname()[:2])
+                    self._host.askers.note(asker, lines)
+                    end.sendto(wire, source)
             except OSError:
                 return
 

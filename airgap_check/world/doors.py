@@ -151,7 +151,12 @@ class Doors:
             await reception.receive(wire, guest.account, self._host)
 
     async def _resolve(self, guest: _Guest) -> None:
-        await name_stream.converse(Wire(guest.end, guest.account), guest.account, self._host)
+        asker = self._host.askers.of(socket.IPPROTO_TCP, guest.end.getpeername()[:2], guest.end.getsockname()[:2])
+        try:
+            await name_stream.converse(Wire(guest.end, guest.account), guest.account, self._host)
+        finally:
+            for asked in guest.account.requests:
+                self._host.askers.note(asker, [asked.line], asked.at)
 
     def _glance(self, guest: _Guest) -> None:
         """Tell of somebody who was still waiting at the end, by what was said already."""

@@ -163,7 +163,7 @@ class _Keeper:
         authority = Authority(self._around.now)
         meetings, told = os.pipe()
         ended, world = os.pipe()
-        ends = [*laid.tcp, *laid.udp, *laid.name_tcp, *laid.name_udp, *([ferryman] if ferryman else [])]
+        ends = [*laid.tcp, *laid.udp, *laid.name_tcp, *laid.name_udp, *filter(None, (laid.table, ferryman))]
         _fork(
             lambda: self._answer(laid, authority, ferryman, told, ended),
             [laid.far, told, ended, *(end.fileno() for end in ends)],
@@ -212,7 +212,7 @@ class _Keeper:
         setns(laid.far, namespaces.NETWORK)
         far.serve(
             self._orders, tcp=laid.tcp, udp=laid.udp, name_udp=laid.name_udp, name_tcp=laid.name_tcp,
-            authority=authority, tell=told, ferry=ferryman, stop=ended,
+            table=laid.table, authority=authority, tell=told, ferry=ferryman, stop=ended,
         )  # fmt: skip
 
     def _try(self, what: str, make: Callable[[], _T], advice: str) -> _T:

@@ -33,6 +33,7 @@ def serve(
     udp: list[socket.socket],
     name_udp: list[socket.socket],
     name_tcp: list[socket.socket],
+    table: socket.socket | None,
     authority: Authority,
     tell: int,
     ferry: socket.socket | None,
@@ -41,7 +42,8 @@ def serve(
     """Answer until ``stop`` can be read or ends; then tell of what is still open, and return.
 
     ``tcp`` listen, and what is accepted there is bound to where the client wanted to go; ``udp`` are told that beside
-    each datagram. ``name_udp`` and ``name_tcp`` are the name server's. ``tell`` is the pipe for messages.
+    each datagram. ``name_udp`` and ``name_tcp`` are the name server's, and ``table`` tells of
+    the sockets around it. ``tell`` is the pipe for messages.
     """
 
     async def work() -> None:
@@ -50,7 +52,7 @@ def serve(
         loop.set_exception_handler(lambda _, context: teller.complain(f"the world failed: {_kind(context)}"))
         stopped = asyncio.Event()
         loop.add_reader(stop, stopped.set)
-        host = Host(orders, authority, teller)
+        host = Host(orders, authority, teller, table)
         crossing = through.Crossing(ferry) if ferry is not None else None
         datagrams = Datagrams(host, udp)
         Resolver(host, name_udp)

@@ -12,7 +12,7 @@ import struct
 from contextlib import suppress
 from typing import NamedTuple
 
-from airgap_check.kernel import namespaces
+from airgap_check.kernel import namespaces, sock_diag
 from airgap_check.kernel.netlink import attribute
 from airgap_check.observers.canary import BLACKHOLE, CREATE, LOOPBACK, MAC, NEW_ROUTE, UNICAST, VETH, Channel, pack
 from airgap_check.world import redirection
@@ -47,9 +47,13 @@ class _Wire(Channel):
 
 
 class Ground(NamedTuple):
-    """The sockets at which the world listens, and the descriptor of the namespace that it answers from."""
+    """The sockets at which the world listens, and the descriptor of the namespace that it answers from.
+
+    ``table`` tells of the sockets of *near*; None where the kernel has no such thing.
+    """
 
     far: int
+    table: socket.socket | None
     tcp: list[socket.socket]
     udp: list[socket.socket]
     name_tcp: list[socket.socket]
@@ -86,7 +90,7 @@ def lay(world: str) -> Ground:
         far_channel.keep(family, BLACKHOLE if world == "drop" else _LOCAL)
     for channel in (near_channel, far_channel):
         channel.up(VETH)  # whoever sets the carrier holds the lock that this waits for
-    return Ground(far, tcp, udp, [_name_server(socket.SOCK_STREAM)], [_name_server(socket.SOCK_DGRAM)])
+    return Ground(far, _table(), tcp, udp, [_name_server(socket.SOCK_STREAM)], [_name_server(socket.SOCK_DGRAM)])
 
 
 def _enter_new_network() -> None:
@@ -123,6 +127,13 @@ def _listen() -> tuple[list[socket.socket], list[socket.socket]]:
             else:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAMS)
     return tcp, udp
+
+
+def _table() -> socket.socket | None:
+    try:
+        return sock_diag.connect()
+    except OSError:
+        return None
 
 
 def _name_server(kind: int) -> socket.socket:

@@ -7,10 +7,12 @@ import time
 from typing import TYPE_CHECKING
 
 from airgap_check.world.answers import Answers
+from airgap_check.world.askers import Askers
 from airgap_check.world.meeting import Named
 from airgap_check.world.names import MOST, Pool
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
     from airgap_check.world.account import Account
@@ -23,12 +25,15 @@ MOST_SECURE = 896  # connections with TLS at a time, which takes some 55 KiB eac
 
 
 class Host:
-    """The one who invites."""
+    """The one who invites; ``table`` is where the sockets of those who ask can be looked for (`Askers`)."""
 
-    def __init__(self, orders: Orders, authority: Authority, teller: Teller) -> None:
+    def __init__(
+        self, orders: Orders, authority: Authority, teller: Teller, table: socket.socket | None = None
+    ) -> None:
         self.orders, self.authority, self.teller = orders, authority, teller
         self.secure = asyncio.Semaphore(MOST_SECURE)
         self.pool = Pool()
+        self.askers = Askers(table, teller.tell)
         self.answers = Answers(self.pool, self._exists, self._named, self._refuse)
         self._through = {key.lower().rstrip("."): place for key, place in orders.through.items()}
 

@@ -1,4 +1,4 @@
-"""What those who answer for the world tell: names that they gave an address to, and whom they have met.
+"""What those who answer for the world tell: names that they gave an address to, who asked, and whom they have met.
 
 One JSON object a line, on a pipe that the rehearsal reads. Times are CLOCK_MONOTONIC in nanoseconds.
 """
@@ -53,13 +53,25 @@ class Met(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="met"
     received: int = 0
 
 
+class Inquiry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="inquiry"):
+    """The resolver was asked for a name by a socket with this ``cookie``; told once for each name, type and socket.
+
+    The name is as in evidence: in lower case, without the last dot.
+    """
+
+    at: int
+    type: str
+    name: str
+    cookie: int
+
+
 class Trouble(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="trouble"):
     """Something that those who answer could not do or not keep: the evidence is partial for this reason."""
 
     reason: str
 
 
-Message = Named | Met | Trouble
+Message = Named | Met | Inquiry | Trouble
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):

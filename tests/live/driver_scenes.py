@@ -134,7 +134,7 @@ def crawl(told: dict[str, Any], pages: str) -> None:
     server.shutdown()
     server.server_close()
     told |= {"fetched": [entry._asdict() for entry in fetched], "asked": _Pages.asked, "own": sorted(diary.own_pids)}
-    told["visits"] = [entry._asdict() for entry in diary.visits]
+    told["visits"], told["omitted"] = [entry._asdict() for entry in diary.visits], diary.omitted
     told["left"] = [pid for pid in procfs.pids() if pid not in {1, os.getpid()} and not procfs.is_zombie(pid)]
 
 

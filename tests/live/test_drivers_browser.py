@@ -86,3 +86,11 @@ def test_it_is_signed_in_by_the_cookies_it_was_given(crawled: dict[str, Any]) ->
 def test_its_processes_are_told_and_gone(crawled: dict[str, Any]) -> None:
     assert len(crawled["own"]) == 1
     assert crawled["left"] == []
+
+
+def test_pages_that_are_left_out_are_counted(crawled: dict[str, Any]) -> None:
+    assert crawled["omitted"] == []
+    few = driver_scenes.perform("crawl", "1")
+    assert len(few["visits"]) == 1
+    (omitted,) = few["omitted"]
+    assert omitted == "3 pages that were linked and not opened, beside 1 that were"

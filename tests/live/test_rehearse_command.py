@@ -88,6 +88,23 @@ def test_where_no_name_exists_the_name_is_what_it_reached_for(policy: str) -> No
     assert "resolution.public-name-asked" in {one["rule"] for one in report["results"] if one["findings"]}
 
 
+def test_who_asks_for_a_name_is_named_also_where_several_do_and_all_have_gone(policy: str) -> None:
+    program = """
+import os, socket, sys
+for name in sys.argv[1:]:
+    try: socket.getaddrinfo(name, 443)
+    except OSError: pass
+if os.fork(): os.wait()
+else: os.execvp("getent", ["getent", "hosts", sys.argv[1]])
+"""
+    command = python(program, "both.example.net", "one.example.net")
+    _, report, _ = rehearse("--policy", policy, "--world", "nxdomain", *command)
+    who = {name: set(one["who"]) for (name, _), one in reached(report).items()}
+    (interpreter,) = who["one.example.net"]
+    assert interpreter.startswith("python")
+    assert who == {"both.example.net": {interpreter, "getent"}, "one.example.net": {interpreter}}
+
+
 @pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::7"])
 def test_a_literal_address_needs_no_name(address: str, policy: str) -> None:
     code, report, _ = rehearse("--policy", policy, "--quiet", *python(DIAL, address, "8443"))
@@ -276,3 +293,16 @@ def test_a_driver_that_was_not_done_when_time_was_up_clears_nobody(policy: str, 
     (driven,) = [item for item in report["coverage"] if item["collector"] == "drive"]
     assert (code, driven["status"]) == (4, "partial")
     assert "the driver had not done all when time was up" in driven["reason"]
+
+
+def test_what_a_drivers_own_program_reaches_for_is_told_by_its_own_name(policy: str, tmp_path: Path) -> None:
+    driver = tmp_path / "drive.sh"
+    driver.write_text("#!/bin/sh\necho ::visit knocking\nread line\n/bin/bash -c 'exec 3<>/dev/tcp/192.0.2.44/443'\n")
+    driver.chmod(0o755)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    serve = ["--", sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1"]
+    _, report, _ = rehearse("--policy", policy, "--quiet", "--drive", str(driver), "--env", f"PORT={port}", *serve)
+    one = reached(report)["192.0.2.44", 443]
+    assert one["who"] == ["bash"]
+    assert [occasion["trigger"] for occasion in one["occasions"]] == ["knocking"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import sys
 import threading
 
 import pytest
@@ -29,6 +30,7 @@ def test_a_socket_says_what_it_is(family: int, kind: int, protocol: int) -> None
         found = ask(made.fileno())
         assert found is not None
         assert found[:3] == (family, kind, protocol)
+        assert found.number.to_bytes(8, sys.byteorder) == made.getsockopt(socket.SOL_SOCKET, 57, 8)  # SO_COOKIE
         assert not found.is_begun
 
 

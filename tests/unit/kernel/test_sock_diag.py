@@ -3,12 +3,16 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import sys
+from contextlib import ExitStack
 from ipaddress import ip_address
 
 import pytest
 
 from airgap_check.kernel import sock_diag
 from airgap_check.kernel.sock_diag import CLOSE, ESTABLISHED, LISTEN, TIME_WAIT, Row
+
+SO_COOKIE = 57
 
 DONE = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
 
@@ -147,6 +151,33 @@ def test_this_kernel_lists_a_socket_of_ours() -> None:
         rows = [row for row in sock_diag.read(channel, socket.IPPROTO_TCP) if row.local_port == port]
         assert [(row.state, row.local) for row in rows] == [(LISTEN, b"\x7f\0\0\x01")]
         assert rows[0].cookie
+
+
+@pytest.mark.parametrize("here", ["127.0.0.1", "::1"])
+def test_this_kernel_finds_a_socket_by_its_ends(here: str) -> None:
+    family = socket.AF_INET6 if ":" in here else socket.AF_INET
+    with ExitStack() as stack:
+        made = (socket.socket(family, kind) for kind in (socket.SOCK_STREAM, *[socket.SOCK_DGRAM] * 3))
+        server, names, joined, loose = (stack.enter_context(each) for each in made)
+        for each in (server, names):
+            each.bind((here, 0))
+        server.listen()
+        client = stack.enter_context(socket.create_connection(server.getsockname()[:2]))
+        joined.connect(names.getsockname())
+        loose.sendto(b"?", names.getsockname())
+        channel = stack.enter_context(sock_diag.connect())
+        for asker, place, protocol in (
+            (client, server, socket.IPPROTO_TCP),
+            (joined, names, socket.IPPROTO_UDP),
+            (loose, names, socket.IPPROTO_UDP),
+        ):
+            end = here, asker.getsockname()[1]
+            cookie = int.from_bytes(asker.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8), sys.byteorder)
+            assert cookie
+            assert sock_diag.find(channel, protocol, end, place.getsockname()[:2]) == cookie
+            asker.close()
+        if family == socket.AF_INET:
+            assert sock_diag.find(channel, socket.IPPROTO_UDP, end, names.getsockname()[:2]) == 0
 
 
 def test_a_protocol_that_this_kernel_cannot_list_is_an_error() -> None:

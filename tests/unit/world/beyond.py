@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import msgspec
 import pytest
 
+from airgap_check.kernel import sock_diag
 from airgap_check.world import far
 from airgap_check.world.authority import Authority
-from airgap_check.world.meeting import Message, Met, Named, Orders, Trouble
+from airgap_check.world.meeting import Inquiry, Message, Met, Named, Orders, Trouble
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,6 +56,7 @@ class Beyond:
             self._listening.set()
         self._orders, self._ferry = orders or Orders(), ferry
         self._authority = authority()
+        self._table = sock_diag.connect()
         self._told, self._tell = os.pipe()
         self._stopped, self._stop = os.pipe()
         self._lines: list[bytes] = []
@@ -94,7 +96,8 @@ class Beyond:
     def _serve(self) -> None:
         tcp, udp, names, streams = self._sockets
         far.serve(
-            self._orders, tcp=[tcp], udp=[udp], name_udp=[names], name_tcp=[streams], authority=self._authority,
+            self._orders, tcp=[tcp], udp=[udp], name_udp=[names], name_tcp=[streams], table=self._table,
+            authority=self._authority,
             tell=self._tell, ferry=self._ferry, stop=self._stopped,
         )  # fmt: skip
         os.close(self._tell)
@@ -118,7 +121,7 @@ class Beyond:
         for thread in self._threads:
             thread.join(20)
             assert not thread.is_alive()
-        for end in self._sockets:
+        for end in (self._table, *self._sockets):
             end.close()
         os.close(self._stopped)
 
@@ -138,6 +141,9 @@ class Beyond:
 
     def named(self) -> dict[str, tuple[str, ...]]:
         return {each.name: each.addresses for each in self.messages() if isinstance(each, Named)}
+
+    def inquiries(self) -> list[Inquiry]:
+        return [each for each in self.messages() if isinstance(each, Inquiry)]
 
     def troubles(self) -> list[str]:
         return [each.reason for each in self.messages() if isinstance(each, Trouble)]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 from typing import TYPE_CHECKING
 
 import dns.message
@@ -42,6 +43,22 @@ def test_the_resolver_answers_by_datagram_and_by_stream_and_only_names_are_told(
         assert ask(query, place.address, port=place.port, timeout=10).answer
     assert beyond.met() == []
     assert list(beyond.named()) == ["cloud.example"]
+
+
+def test_each_question_is_told_with_the_socket_that_asks_it(beyond: Beyond) -> None:
+    query = dns.message.make_query("Cloud.example", "HTTPS")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end, socket.create_connection(beyond.name_streams) as line:
+        end.settimeout(10)
+        line.settimeout(10)
+        end.connect(beyond.names)
+        for _ in range(2):  # the second time nothing new is told
+            end.send(query.to_wire())
+            assert end.recv(65535)
+        dns.query.send_tcp(line, dns.message.make_query(".", "NS"))
+        assert dns.query.receive_tcp(line)
+        cookies = [int.from_bytes(each.getsockopt(socket.SOL_SOCKET, 57, 8), sys.byteorder) for each in (end, line)]
+    told = [(each.type, each.name, each.cookie) for each in beyond.inquiries()]
+    assert told == [("HTTPS", "cloud.example", cookies[0]), ("NS", "", cookies[1])]
 
 
 def test_a_thousand_names_are_told_each_with_its_addresses(beyond: Beyond) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from airgap_check.errors import InvalidFileError, UsageError
 from airgap_check.finding import Report
+from airgap_check.history import standing
 from airgap_check.input import read_bytes, written_by_others
 from airgap_check.policy.acceptance import Baseline, known
 from airgap_check.redact import printable
@@ -51,4 +52,5 @@ def load(path: str) -> Baseline:
         machine_id_hash=report.subject.machine_id_hash,
         finished=report.finished,
         findings=tuple(known(report)),
+        scope=standing.scope_of(report),
     )

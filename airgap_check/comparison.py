@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airgap_check.errors import UsageError
 from airgap_check.evidence import BLINDNESS
 from airgap_check.evidence.fact import Fact
 from airgap_check.finding import ExitCode, Known, Severity, Verdict, at_least, in_a_line
@@ -46,7 +47,14 @@ class Comparison(Fact, frozen=True, kw_only=True):
 
 
 def compare(old: Report, new: Report) -> Comparison:
-    """Compare two reports; they may be of any two hosts, which is said."""
+    """Compare two reports; they may be of any two hosts, which is said.
+
+    Raises `UsageError` where pseudonyms make the same finding another one.
+    """
+    if _pseudonyms(old) != _pseudonyms(new):
+        raise UsageError(
+            "the two cannot be compared: one has pseudonyms that the other has not, or those of another key"
+        )
     before, now = dict(_findings(old)), dict(_findings(new))
     waived = {(result.rule, one.fingerprint) for result in new.results for one in result.findings if one.waived_by}
     gone = [(key, one) for key, one in before.items() if key not in now and key not in waived]
@@ -65,6 +73,12 @@ def compare(old: Report, new: Report) -> Comparison:
         sighted=tuple(text for step, text in sights if step < 0),
         others=tuple(_others(old, new)),
     )
+
+
+def _pseudonyms(report: Report) -> list[str]:
+    """Return what a report says of the pseudonyms in it, and in the evidence that it judges: whose key they are of."""
+    notes = (limitation.text for limitation in report.limitations if limitation.id == "pseudonyms")
+    return [*notes, *(word for word in report.relaxed_by if word.startswith("pseudonyms "))]
 
 
 def _is_graver(one: Known, before: Known | None) -> bool:

@@ -103,7 +103,7 @@ def judge(inspection: Inspection, rules: RuleSet, policy: Policy, terms: Terms) 
         self_test=inspection.self_test,
         results=results,
         connections=tuple(survey.connections),
-        baseline=acceptance.reported(results, coverage),
+        baseline=acceptance.reported(results, coverage, inspection),
         reached=survey.reached,
         predicted_unseen=survey.predicted_unseen,
     )

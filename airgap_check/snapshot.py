@@ -12,7 +12,6 @@ from airgap_check import installed
 from airgap_check.address import parse
 from airgap_check.collectors import environment, listeners, resolution, sockets
 from airgap_check.domain import normal
-from airgap_check.errors import UsageError
 from airgap_check.evidence import Answer, Connection, EntryUse, Evidence, PolicyTrust, Resolver, Runtime, Setting
 from airgap_check.input import written_by_others
 from airgap_check.kernel import inventory, netns, open_sockets
@@ -164,7 +163,9 @@ def trust(policy: Policy) -> Evidence:
         return Evidence(kind="policy", status="complete", scope="derived" if policy.derived else "not run as root")
     try:
         reason = written_by_others(policy.path)
-    except OSError as error:
-        raise UsageError(f"{policy.path}: {error.strerror or error}") from error
-    record = PolicyTrust(path=policy.shown_path or "", trusted="no" if reason else "yes", reason=printable(reason))
+    except OSError as error:  # it has been read; a watch keeps what it was, however long the file is gone
+        gone = error.strerror or str(error)
+        record = PolicyTrust(path=policy.shown_path or "", trusted="unknown", reason=printable(gone))
+    else:
+        record = PolicyTrust(path=policy.shown_path or "", trusted="no" if reason else "yes", reason=printable(reason))
     return Evidence(kind="policy", status="complete", records=(record,), scope="file and folders")

@@ -61,14 +61,24 @@ def check(archives: Sequence[Verified], known: Known, *, whole: bool = True) -> 
     ]
     linked.sort(key=lambda one: (*_whose(one), one.manifest.sequence, one.digest, one.path))
     groups = [list(group) for _, group in groupby(linked, _whose)]
-    # A head is of one host: where it is the end of one chain, it says nothing of the others.
-    if any(group[-1].digest == known.head for group in groups):
-        return [_checked(group, known, whole, ends=group[-1].digest == known.head) for group in groups]
-    return [_checked(group, known, whole, ends=known.head is not None) for group in groups]
+    # What is known is of one host: where it is the end, or the beginning, of one chain, it says nothing of the others.
+    ends = [group[-1].digest == known.head for group in groups]
+    begins = [group[0].manifest.previous == known.before for group in groups]
+    return [
+        _checked(
+            group,
+            Known(
+                known.before if begun or not any(begins) else None,
+                known.head if ended or not any(ends) else None,
+            ),
+            whole=whole,
+        )
+        for group, begun, ended in zip(groups, begins, ends, strict=True)
+    ]
 
 
-def _checked(ordered: Sequence[_Linked], known: Known, whole: bool, *, ends: bool) -> Chain:  # noqa: FBT001
-    steps = tuple(_steps(ordered, known if ends else known._replace(head=None), whole=whole))
+def _checked(ordered: Sequence[_Linked], known: Known, *, whole: bool) -> Chain:
+    steps = tuple(_steps(ordered, known, whole=whole))
     proved = ordered[-1].digest == known.head and all(step.status != "failed" for step in steps)
     return Chain(ordered[0].manifest.host, steps, frozenset(one.digest for one in ordered if proved))
 

@@ -16,7 +16,10 @@ _ENDINGS = (".zip", ".tar.zst")
 
 
 class Found(NamedTuple):
-    """Archives; ``whole`` where a folder was named, which has to hold all of a chain; how many files are none."""
+    """Archives; ``whole`` where a folder was named, which has to hold all of a chain.
+
+    ``others`` counts what lies there and is none: files, and folders, into which nobody looks.
+    """
 
     paths: list[str]
     whole: bool
@@ -34,9 +37,9 @@ def archives(named: Sequence[str]) -> Found:
         if not os.path.isdir(path):
             paths.append(path)
             continue
-        inside = _files(path)
+        inside, folders = _inside(path)
         chosen = [name for name in inside if _is_called_so(name)]
-        others += len(inside) - len(chosen)
+        others += len(inside) - len(chosen) + folders
         if not chosen:
             raise UsageError(f"{path}: no archives (.zip, .tar.zst): nothing was verified")
         paths += chosen
@@ -50,12 +53,14 @@ def _is_called_so(path: str) -> bool:
     return path.lower().endswith(_ENDINGS)
 
 
-def _files(path: str) -> list[str]:
+def _inside(path: str) -> tuple[list[str], int]:
+    """List the files of a folder, and count the folders in it."""
     try:
         with os.scandir(path) as entries:
-            found = sorted(entry.path for entry in entries if not entry.is_dir(follow_symlinks=False))
+            found = sorted((entry.is_dir(follow_symlinks=False), entry.path) for entry in entries)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     if len(found) > _MOST:
         raise UsageError(f"{path}: more than {_MOST:,} files")
-    return found
+    files = [name for is_folder, name in found if not is_folder]
+    return files, len(found) - len(files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple
 
@@ -112,12 +113,21 @@ def is_archive(path: str) -> bool:
         return sniff(file) is not None
 
 
-def opened(path: str) -> IO[bytes]:
-    """Open a file to read it. Raises `UsageError`."""
+@contextmanager
+def opened(path: str) -> Iterator[IO[bytes]]:
+    """Open a file to read it. Raises `UsageError`, also for a medium that fails while it is read."""
+    try:
+        with _file(path) as file:
+            yield file
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+
+
+def _file(path: str) -> IO[bytes]:
     try:
         return open(path, "rb", opener=open_regular)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except ValueError as error:  # no file has such a name
+        raise UsageError(f"{path}: {error}") from error
 
 
 def sniff(file: IO[bytes]) -> Form | None:

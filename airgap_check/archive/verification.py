@@ -72,8 +72,6 @@ def verify(path: str, key: PublicKey | None) -> Verified:
             raise UsageError(f"{path}: needs more than {limit >> 20:,} MiB of memory: not verified") from error
         except BadArchiveError as error:
             return Verified(path, (Step("structure", "failed", str(error)),))
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror or error}") from error
     return Verified(path, steps, proof.manifest, proof.digest, proof.authentic)
 
 

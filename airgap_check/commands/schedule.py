@@ -135,7 +135,10 @@ def _install(arguments: argparse.Namespace, folder: str, files: Mapping[str, str
 
 def _rehearse(arguments: argparse.Namespace, task: Task) -> None:
     """Refuse, before anything is written, a run that would be refused each time. Raises `UsageError`."""
+    import time
+
     from airgap_check import audit as auditing
+    from airgap_check.collectors import deployment
     from airgap_check.commands import audit, delivery, watch
     from airgap_check.commands.alarm import Alarm
 
@@ -147,6 +150,8 @@ def _rehearse(arguments: argparse.Namespace, task: Task) -> None:
     delivery.check(run)
     plan = options.plan(run, watches=task.watches)
     Alarm(run, plan, _say)
+    if plan.deployment:
+        deployment.collect(plan.deployment, time.monotonic() + plan.max_time)
     _, policy = auditing.load(plan)
     if policy is None and not arguments.accept_derived:
         _say("there is no policy yet: until there is one every run is inconclusive (airgap-check init drafts it)")

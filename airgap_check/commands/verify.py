@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     show("".join(_lines(verified, chains, found.others)))
     broken = [one.path for one in verified if one.failed]
     incomplete = [one.host.hostname for one in chains if one.failed]
-    if head is not None and not any(one.anchored for one in chains) and not incomplete:
+    if any(known) and not chains:
         incomplete.append("no archive of a chain")
     if broken or incomplete:
         show(f"\nDOES NOT VERIFY: {_listed([*broken, *(f'chain of {name}' for name in incomplete)])}\n")
@@ -86,11 +86,19 @@ def run(arguments: argparse.Namespace) -> int:
     if doubts:
         show(f"\nNOT SHOWN: {_listed(doubts)}\n")
         return ExitCode.INCONCLUSIVE
-    open_ended = any(step.name == "end" and step.status == "open" for one in chains for step in one.steps)
-    end = "; that none are missing at the end is not shown" if open_ended else ""
+    end = _unproved_end(verified, chains) if several or chains else ""
     what = "WHOLE, BUT NOT AUTHENTICATED: anybody could have written this" if arguments.integrity_only else "VERIFIED"
     show(f"\n{what} ({len(verified)} archive{'s' if len(verified) > 1 else ''}{end})\n")
     return ExitCode.COMPLIANT
+
+
+def _unproved_end(verified: Sequence[Verified], chains: Sequence[Chain]) -> str:
+    """Say which archives could be missing although all that are there verify."""
+    alone = sum(1 for one in verified if one.manifest and not one.manifest.sequence)
+    doubts = ["at the end"] if any(step[:2] == ("end", "open") for one in chains for step in one.steps) else []
+    if alone:
+        doubts.append(f"beside the {alone} that belong{'s' if alone == 1 else ''} to no chain")
+    return f"; that none are missing {' and '.join(doubts)} is not shown" if doubts else ""
 
 
 def _head(state: str) -> str:
@@ -130,7 +138,7 @@ def _lines(verified: Sequence[Verified], chains: Sequence[Chain], others: int) -
         yield f"chain of {printable(chain.host.hostname)}\n"
         yield from _steps(chain.steps)
     if others:
-        yield f"{others} other file{'s were' if others > 1 else ' was'} not looked at\n"
+        yield f"{others} other {'files or folders were' if others > 1 else 'file or folder was'} not looked at\n"
 
 
 def _steps(steps: Sequence[Step]) -> Iterator[str]:

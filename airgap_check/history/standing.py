@@ -16,7 +16,7 @@ from airgap_check.finding import Known, Severity, at_least, in_a_line
 from airgap_check.redact import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from sqlite3 import Connection
 
     from airgap_check.evidence import Coverage
@@ -64,9 +64,13 @@ class _Line(NamedTuple):
 
 
 def scope_of(report: Report) -> str:
+    """Return what the run of a report could see."""
+    return extent(report.subject.scope, report.relaxed_by)
+
+
+def extent(scope: str, relaxed: Iterable[str]) -> str:
     """Return what a run could see: this host or a container's share of it, or only a sub-tree of its control groups."""
-    limits = (word for word in report.relaxed_by if word.startswith("cgroup "))
-    return printable(" ".join([report.subject.scope, *limits]))
+    return printable(" ".join([scope, *(word for word in relaxed if word.startswith("cgroup "))]))
 
 
 def fold(connection: Connection, report: Report) -> Turn:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from airgap_check.evidence import Coverage
-    from airgap_check.evidence.inspection import Subject
+    from airgap_check.evidence.inspection import Inspection, Subject
     from airgap_check.finding import Report
     from airgap_check.policy import Policy
     from airgap_check.rule import Rule
@@ -30,7 +30,8 @@ _EVENTS = frozenset({"interruption", "counter"})  # kinds of evidence of which e
 class Baseline(Fact, frozen=True, kw_only=True):
     """An earlier report, as far as it matters here: where it is from, and what was found then and not waived.
 
-    ``findings`` stand beside who saw them (`history.standing.sight`).
+    ``findings`` stand beside who saw them (`history.standing.sight`); ``scope`` is what the run could see
+    (`history.standing.extent`), None where nobody wrote it down.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Baseline(Fact, frozen=True, kw_only=True):
     machine_id_hash: str | None
     finished: datetime
     findings: tuple[tuple[Known, str], ...]
+    scope: str | None = None
 
     @property
     def text(self) -> str:
@@ -79,13 +81,16 @@ class Acceptance:
             return False
         return at_least(then, rule.severity)
 
-    def reported(self, results: Sequence[RuleResult], coverage: Sequence[Coverage]) -> ReportedBaseline | None:
-        """Say what became of the findings of the baseline."""
+    def reported(
+        self, results: Sequence[RuleResult], coverage: Sequence[Coverage], inspection: Inspection
+    ) -> ReportedBaseline | None:
+        """Say what became of the findings of the baseline; who looked at less than then has seen nothing vanish."""
         if self._baseline is None:
             return None
         met = {(result.rule, finding.fingerprint) for result in results for finding in result.findings}
         decided = {result.rule for result in results if standing.is_decided(result)}
-        complete = standing.complete_sights(coverage)
+        then, now = self._baseline.scope, standing.extent(inspection.subject.scope, inspection.relaxed)
+        complete = standing.complete_sights(coverage) if then is None or standing.is_as_wide(now, then) else ()
         return ReportedBaseline(
             path=self._baseline.path,
             sha256=self._baseline.sha256,

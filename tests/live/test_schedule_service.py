@@ -189,6 +189,7 @@ def test_what_cannot_be_started_is_not_left_half_installed(machine: Booted) -> N
         (POLICY, ["--alerts", "/nowhere"], "/nowhere"),
         (POLICY, ["--record", "/srv/evidence", "--sign", "/nowhere"], "/nowhere"),
         (POLICY, ["--report", "json=/nowhere/x"], "/nowhere"),
+        (POLICY, ["--deployment", "/nowhere"], "/nowhere"),
     ],
 )
 def test_a_run_that_would_be_refused_each_time_is_not_installed(

@@ -81,6 +81,18 @@ def test_what_vanished_is_listed(folder: Path) -> None:
     ]
 
 
+def test_who_looked_at_a_part_of_the_host_alone_has_seen_nothing_vanish(folder: Path) -> None:
+    earlier = kept(judged(inspection(OLD)), folder)
+    part = msgspec.structs.replace(inspection(), relaxed=("cgroup /sys/fs/cgroup/a",))
+    narrow = judged(part, earlier)
+    assert narrow.baseline is not None
+    assert narrow.baseline.vanished == ()
+
+    of_part = judged(part, kept(judged(msgspec.structs.replace(part, evidence=inspection(OLD).evidence)), folder))
+    assert of_part.baseline is not None
+    assert len(of_part.baseline.vanished) == 1
+
+
 def test_what_could_not_be_judged_this_time_has_not_vanished(folder: Path) -> None:
     earlier = kept(judged(inspection(OLD)), folder)
     report = judged(inspection(status={"sockets": "unavailable"}), earlier)

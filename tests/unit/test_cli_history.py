@@ -39,7 +39,10 @@ def shown(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> str:
     return capsys.readouterr().out
 
 
-def test_runs_are_a_table_and_findings_stand_below(state: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_a_table_and_findings_stand_below(
+    state: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("locale.getencoding", lambda: "utf-8")
     lines = shown(capsys, "history", "--state", state).splitlines()
     assert lines[1].split() == ["1", "2026-11-23", "12:00", "snapshot", "COMPLIANT", "0", "0", "0", "-"]
     assert lines[2].split()[4:] == ["NOT", "COMPLIANT", "2", "2", "0", "5m", "0s"]
@@ -173,6 +176,9 @@ def test_diff_tells_two_reports_apart(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "bad.json").write_text("{}")
     assert cli.main(["diff", old, str(tmp_path / "bad.json")]) == 2
     assert cli.main(["diff", old, str(tmp_path / "none.json")]) == 2
+    capsys.readouterr()
+    assert cli.main(["diff", old, "/proc/self/mem"]) == 2, "a medium that fails is no fault of ours"
+    assert capsys.readouterr().err == "airgap-check: /proc/self/mem: Input/output error\n"
 
 
 def test_a_bar_is_as_high_as_its_number_and_what_is_not_nothing_never_looks_like_it() -> None:

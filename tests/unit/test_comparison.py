@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airgap_check.comparison import compare
+from airgap_check.errors import UsageError
+from airgap_check.finding import Limitation
 from tests.unit.history.judged_reports import finding, report, result, results_of
 
 if TYPE_CHECKING:
@@ -39,6 +41,20 @@ def test_who_saw_less_has_resolved_nothing_though_the_rule_fails() -> None:
     assert compare(report(0, results_of(["a"])), doubtful).resolved == ()
     part = report(1, results_of([]), relaxed_by=("cgroup /sys/fs/cgroup/a",))
     assert compare(report(0, results_of(["a"])), part).resolved == ()
+
+
+def test_pseudonyms_of_another_key_or_on_one_side_alone_resolve_nothing() -> None:
+    clear, hidden = (
+        report(0, results_of(["a"])),
+        report(1, results_of(["b"]), limitations=(Limitation(id="pseudonyms", text="(key 1)"),)),
+    )
+    other = report(2, results_of(["c"]), limitations=(Limitation(id="pseudonyms", text="(key 2)"),))
+    judged_again = report(3, results_of(["d"]), relaxed_by=("pseudonyms (key 1)",))
+    for old, new in ((clear, hidden), (hidden, clear), (hidden, other), (clear, judged_again), (hidden, judged_again)):
+        with pytest.raises(UsageError, match="pseudonyms"):
+            compare(old, new)
+    assert compare(hidden, hidden).still == 1
+    assert compare(judged_again, judged_again).still == 1
 
 
 def test_what_became_graver_is_new_and_what_became_milder_is_not() -> None:

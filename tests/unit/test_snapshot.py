@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from airgap_check import engine
 from airgap_check.evidence import Answer, Connection, Evidence
-from airgap_check.snapshot import joined
-from tests.building import connection
+from airgap_check.policy import file as policyfile
+from airgap_check.snapshot import joined, trust
+from tests.building import RULES, connection, inspection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
 
 
 def _sockets(*records: Connection, **changes: Any) -> Evidence:
@@ -45,3 +55,19 @@ def test_how_well_was_seen_is_the_worse_of_the_two() -> None:
 def test_evidence_of_another_kind_is_left_alone() -> None:
     first = _sockets()
     assert joined("resolution", [first], _sockets(kind="resolution", status="partial")) == [first]
+
+
+def test_a_policy_file_that_is_gone_since_leaves_undecided_who_could_have_written_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch keeps the policy that it has: its rounds go on, and are inconclusive."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    text = b"{version: 1, allow: [{name: db, role: database, cidr: 10.0.0.0/24, ports: [5432]}]}"
+    policy = policyfile.load(str(tmp_path / "gone.yaml"), text, {})
+    seen = inspection(connection("10.0.0.5", 5432))
+    seen = replace(seen, evidence=(*(one for one in seen.evidence if one.kind != "policy"), trust(policy)))
+    report = engine.judge(seen, RULES, policy, engine.Terms())
+    assert report.verdict == "inconclusive"
+    (reason,) = report.reasons
+    assert "policy.untrusted-file" in reason
+    assert "No such file or directory" in reason

@@ -149,6 +149,16 @@ def test_a_head_that_is_known_covers_the_chain_of_its_host_and_no_other(tmp_path
     assert all(one.failed for one in checked(tmp_path, Known(head="f" * 64)))
 
 
+def test_a_beginning_that_is_known_is_that_of_one_host_and_says_nothing_of_others(tmp_path: Path) -> None:
+    runs(tmp_path, 2, host="a", before="c" * 64, first=7)
+    runs(tmp_path, 3, host="b")
+    a, b = checked(tmp_path, Known(before="c" * 64))
+    assert (a.failed, b.failed) == (False, False)
+    assert "follows ccc" in a.steps[0].text
+    assert "is the first" in b.steps[0].text
+    assert all(one.failed for one in checked(tmp_path, Known(before="d" * 64)))
+
+
 def test_archives_that_the_known_head_knows_nothing_of_are_named(tmp_path: Path) -> None:
     digests = runs(tmp_path, 3)
     (told,) = faults(tmp_path, Known(head=digests[0]))

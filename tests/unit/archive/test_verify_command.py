@@ -148,6 +148,41 @@ def test_a_folder_has_to_hold_the_whole_chain(tmp_path: Path, call: Call) -> Non
     assert "is not the last" in told
 
 
+def test_runs_of_no_chain_may_be_missing_and_the_last_line_says_so(tmp_path: Path, key: Path, call: Call) -> None:
+    folder, signer = tmp_path / "archives", seal.private_key(str(key))
+    folder.mkdir()
+    for name in ("a", "b"):
+        archived.archive(folder / f"{name}.zip", key=signer)
+    public = ("--key", f"{key}.pub")
+    code, told = call("verify", folder, *public)
+    assert code == 0
+    assert "(2 archives; that none are missing beside the 2 that belong to no chain is not shown)" in told
+    head = append(
+        str(folder / "c.zip"), archived.case(archived.VIOLATION), signer, partial(recalled, str(tmp_path / "state"))
+    ).digest
+    told = call("verify", folder, *public)[1]
+    assert "missing at the end and beside the 2 that belong to no chain is not shown)" in told
+    assert "missing beside the 2 that" in call("verify", folder, *public, "--expect-head", head)[1]
+    assert "VERIFIED (1 archive)" in call("verify", folder / "a.zip", *public)[1]
+
+
+def test_what_lies_beside_the_archives_of_a_folder_is_counted(tmp_path: Path, call: Call) -> None:
+    archived.archive(tmp_path / "a.zip")
+    (tmp_path / "notes.txt").touch()
+    assert "1 other file or folder was not looked at" in call("verify", tmp_path, "--integrity-only")[1]
+    (tmp_path / "older").mkdir()
+    archived.archive(tmp_path / "older" / "b.zip")
+    assert "2 other files or folders were not looked at" in call("verify", tmp_path, "--integrity-only")[1]
+
+
+def test_what_an_archive_follows_is_not_shown_by_one_that_belongs_to_no_chain(
+    tmp_path: Path, key: Path, call: Call
+) -> None:
+    archived.archive(tmp_path / "a.zip", key=seal.private_key(str(key)))
+    code, told = call("verify", tmp_path / "a.zip", "--key", f"{key}.pub", "--after", "0" * 64)
+    assert (code, "no archive of a chain" in told) == (1, True)
+
+
 def test_a_newest_archive_alone_is_verified_by_the_head_that_the_host_remembers(tmp_path: Path, call: Call) -> None:
     recall = partial(recalled, str(tmp_path / "state"))
     for number in (1, 2):

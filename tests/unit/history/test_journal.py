@@ -276,10 +276,12 @@ def test_killed_at_any_moment_nothing_is_half_and_every_kill_is_told(state: str)
         if child == 0:  # pragma: no cover  # it is killed before anybody could write down what it did
             with suppress(BaseException):
                 os.write(says, b".")
-                _work_for_ever(state, number)
+                _work_for_ever(state, number, says if number % 2 else None)
             os._exit(1)
         os.read(at_work, 1)  # on a busy host it takes a while until it is at work
-        time.sleep(chance.random() * 0.02)
+        if number % 2:  # every other one when it has begun: chance alone would hardly hit that on a busy host
+            os.read(at_work, 1)
+        time.sleep(chance.random() * (0.002 if number % 2 else 0.02))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), "the child failed by itself"
@@ -294,9 +296,12 @@ def test_killed_at_any_moment_nothing_is_half_and_every_kill_is_told(state: str)
     os.close(says)
 
 
-def _work_for_ever(state: str, number: int) -> None:
+def _work_for_ever(state: str, number: int, says: int | None) -> None:
     while True:
         with begun(state, at(number)) as entry:
+            if says is not None:
+                os.write(says, b".")
+                says = None
             finished(state, entry, report(number, results_of([f"{number}.{one}" for one in range(20)])), at(number))
 
 

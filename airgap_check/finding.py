@@ -104,7 +104,7 @@ class Reached(Fact, frozen=True, kw_only=True):
     """
 
     remote: Endpoint
-    protocol: Literal["tcp", "udp", "dns"]
+    protocol: Literal["tcp", "udp", "icmp", "raw", "dns"]
     addresses: tuple[str, ...] = ()
     allowed: Allowed
     by: str | None = None

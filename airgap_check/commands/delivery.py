@@ -39,6 +39,8 @@ def check(arguments: argparse.Namespace) -> None:
     voice.check(arguments)
     evidence.check(arguments)
     paths = [path for _, path in options.reports(arguments)]
+    if suggested := getattr(arguments, "suggest_policy", None):
+        paths.append(suggested)
     for path in paths:
         output.check(path)
     _keep_apart(arguments, [*paths, arguments.record] if arguments.record else paths)

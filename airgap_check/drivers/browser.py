@@ -93,7 +93,7 @@ class _Crawl:
             with self._diary.visiting(f"{_LABEL} {path.partition('?')[0]}") as remark:
                 self._open(path, remark)
         if left := len(self._known) - self._opened:
-            self._diary.omitted.append(f"{left} pages that were linked and not opened, beside {self._opened} that were")
+            self._diary.omitted.append(f"pages that are linked and were not opened ({left}; opened: {self._opened})")
 
     def _open(self, path: str, remark: Remark) -> None:
         try:

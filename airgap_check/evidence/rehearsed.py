@@ -17,14 +17,14 @@ class Encounter(Record, frozen=True, kw_only=True, tag="encounter"):
 
     ``remote`` has the name that the world gave its address for; its scope is that which the name stands for outside.
     ``spoken`` is the protocol inside of TLS where the world could open that (``encrypted``), *nothing* where nothing
-    was said. ``name`` is what the client said of whom it speaks to (SNI, Host), ``request`` the first line of a
-    request without values of its query, ``opening`` the first bytes, escaped and without secrets. ``trigger`` is the
-    visit that was under way; None stands for none. ``workload`` is whom the command stands for. ``sent`` and
-    ``received`` are bytes as the client counts them. What a page wants a *browser* to fetch was seen by that one, and
-    has no process.
+    was said, as always by *icmp* and *raw*. ``name`` is what the client said of whom it speaks to (SNI, Host),
+    ``request`` the first line of a request without values of its query, ``opening`` the first bytes, escaped and
+    without secrets. ``trigger`` is the visit that was under way; None stands for none. ``workload`` is whom the command
+    stands for. ``sent`` and ``received`` are bytes as the client counts them. What a page wants a *browser* to fetch
+    was seen by that one, and has no process.
     """
 
-    protocol: Literal["tcp", "udp"]
+    protocol: Literal["tcp", "udp", "icmp", "raw"]
     remote: Endpoint
     spoken: Spoken = "nothing"
     encrypted: bool = False

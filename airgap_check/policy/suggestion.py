@@ -55,7 +55,7 @@ class _Group(NamedTuple):
     @property
     def is_draft(self) -> bool:
         """Tell whether a person has to complete it, or an entry would approve more than what was seen."""
-        return self.protocol == "dns" or all(one.seen == "browser" for one in self.members)
+        return self.protocol in {"dns", "raw"} or all(one.seen == "browser" for one in self.members)
 
 
 def suggest(report: Report, policy: Policy) -> str:
@@ -116,8 +116,8 @@ def _entry(group: _Group, started: datetime, names: set[str]) -> Iterator[str]:
     yield f"    host: {_quoted(group.host)}" if is_name else f"    cidr: {_quoted(_single(group.host))}"
     if ports:
         yield f"    ports: [{', '.join(map(str, ports))}]"
-    if group.protocol == "udp":
-        yield "    protocol: udp"
+    if group.protocol in {"udp", "icmp"}:
+        yield f"    protocol: {group.protocol}"
     if group.public:
         yield "    # public: true   # WARNING: this leaves the site; without this line the entry approves nothing there"
     yield "    # owner: ..."
@@ -127,6 +127,8 @@ def _draft(group: _Group, started: datetime, names: set[str]) -> Iterator[str]:
     """Write an entry that stands as a comment, with why."""
     if group.protocol == "dns":
         yield "  # Asked for by name and never dialled: nobody knows the port. Complete it, or leave it out."
+    elif group.protocol == "raw":
+        yield "  # By a raw socket, which only an entry approves that says for whom. Complete it, or leave it out."
     else:
         yield "  # Only a browser fetches from here; an entry would approve it for the server too."
     yield from _motives(group, started)
@@ -135,6 +137,9 @@ def _draft(group: _Group, started: datetime, names: set[str]) -> Iterator[str]:
             yield f"  # {line[2:]}"
     if group.protocol == "dns":
         yield "  #   ports: [443]"
+    elif group.protocol == "raw":
+        yield "  #   protocol: any"
+        yield "  #   for: {unit: ...}"
 
 
 def _motives(group: _Group, started: datetime) -> Iterator[str]:

@@ -24,13 +24,15 @@ LIMIT = 20_000  # different encounters that are kept
 
 _BY_REQUEST = frozenset({"http", "http2", "dns"})  # each request is for itself; in a mail session, one is none
 _LINES = 8  # of a session that are kept
+_LAG_NS = 1_000_000_000  # within which the world has accepted what was dialled
 _UNANSWERED = {
     "accept": "ended before the world could answer",
     "nxdomain": "ended before the world could answer",
     "drop": "dropped",
     "reject": "rejected",
 }
-Key = tuple[Literal["tcp", "udp"], str, int]
+_PORTLESS = "sent without a port: nobody listens to such packets here"
+Key = tuple[Literal["tcp", "udp", "icmp", "raw"], str, int | None]
 
 
 class Witnesses(NamedTuple):
@@ -52,16 +54,16 @@ def of(told: Witnesses) -> Iterator[Encounter]:
     """Iterate over what happened: each meeting, or request within one, and each call that met nobody."""
     calls: defaultdict[Key, deque[Call]] = defaultdict(deque)
     for call in told.calls:
-        if call.protocol in {"tcp", "udp"} and call.port is not None:
+        if call.protocol != "packet":  # of which no call says where they go
             calls[call.protocol, call.address, call.port].append(call)
     heard: dict[Key, Process | None] = {}
     for met in sorted(told.meetings, key=lambda met: met.at):
-        key = met.protocol, met.address, met.port
+        key: Key = met.protocol, met.address, met.port
         waiting = calls.get(key)
         caller = waiting.popleft() if waiting else None
         process = caller.process if caller else heard.get(key)
         heard.setdefault(key, process)
-        yield from _of_meeting(met, process, told)
+        yield from _of_meeting(met, caller, process, told)
     connected = {(address, port) for protocol, address, port in calls if protocol == "tcp"}
     for key, left in calls.items():
         protocol, address, port = key
@@ -103,7 +105,9 @@ def _sum(one: Encounter, other: Encounter) -> Encounter:
     )
 
 
-def _of_meeting(met: Met, process: Process | None, told: Witnesses) -> Iterator[Encounter]:
+def _of_meeting(met: Met, caller: Call | None, process: Process | None, told: Witnesses) -> Iterator[Encounter]:
+    # The world may come to hear of it when whoever dialled has gone, and his visit with him.
+    dialled = caller.at if caller and met.protocol == "tcp" and 0 <= met.at - caller.at < _LAG_NS else met.at
     whole = Encounter(
         protocol=met.protocol,
         remote=told.known(endpoint(ip_address(met.address), met.port)),
@@ -115,7 +119,7 @@ def _of_meeting(met: Met, process: Process | None, told: Witnesses) -> Iterator[
         sent=met.sent,
         received=met.received,
         process=process,
-        trigger=told.trigger(met.at),
+        trigger=told.trigger(dialled),
         first=told.wall(met.at),
         last=told.wall(met.until),
     )
@@ -141,7 +145,7 @@ def _of_call(call: Call, key: Key, told: Witnesses) -> Encounter:
     return Encounter(
         protocol=protocol,
         remote=told.known(endpoint(ip_address(address), port)),
-        ended=_UNANSWERED[told.world],
+        ended=_UNANSWERED[told.world] if protocol in {"tcp", "udp"} else _PORTLESS,
         process=call.process,
         trigger=told.trigger(call.at),
         first=at,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from airgap_check.evidence import Question
+from airgap_check.world.ground import RESOLVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,10 +30,11 @@ def attributed(
     heard: defaultdict[tuple[str, str], defaultdict[Process | None, list[int]]]
     heard = defaultdict(lambda: defaultdict(list))
     for inquiry in inquiries:
-        heard[inquiry.type, inquiry.name][asker(inquiry.cookie)].append(inquiry.at)
+        process = asker(inquiry.cookie) if inquiry.cookie else None
+        heard[inquiry.type, inquiry.name][process].append(inquiry.at)
 
     def split(record: AnyRecord) -> Iterator[AnyRecord]:
-        if not isinstance(record, Question) or record.process or record.server.scope != "loopback":
+        if not isinstance(record, Question) or record.process or record.server.address != RESOLVER:
             yield record
             return
         times = heard[record.type, record.name]

@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 import traceback
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from airgap_check.observers.observer import Epoch, UnobservableError
 from airgap_check.plan import Observing
 from airgap_check.policy import many
 from airgap_check.policy.allowlist import Allowlist
-from airgap_check.rehearsal import encounters, inquiries, line
+from airgap_check.rehearsal import encounters, inquiries, line, processes
 from airgap_check.rehearsal.christening import Register
 from airgap_check.rehearsal.exercise import Exercise
 from airgap_check.rehearsal.meetings import Meetings
@@ -36,7 +35,7 @@ from airgap_check.world.ground import RESOLVER
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from datetime import datetime
     from types import FrameType
 
@@ -48,14 +47,13 @@ if TYPE_CHECKING:
     from airgap_check.world.enclosure import Within
 
 _LOOKS = (1.0, 5.0, 15.0)  # seconds after which what runs is looked at, beside the look at the end
-_TICK, _PATIENCE = 0.05, 2.0  # seconds between two looks at the time, and for a killed process to go
+_TICK = 0.05  # seconds between two looks at the time
 # What a command may send to whomever it may signal, by kill(-1): who asks us to end has a descriptor for that.
 _DEAF_TO = tuple(
     signal.valid_signals()
     - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ}
     - {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
 )
-_FIRST = 1  # the pid of whoever takes in orphans
 # What container engines leave to root: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
 # NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP; and of those what an ordinary user needs to be
 # seen as he would be there.
@@ -124,9 +122,10 @@ class Rehearsal:
             where = Where(port=None, pid=command.pid, environ=environ, cwd=os.getcwd(), launch=launch)
             self._stage("rehearsing")
             cut = self._watch(command, diary, where)
-            _dismiss(diary)
+            processes.dismiss(diary.own_pids)
             self._look(diary)
             observed = observation.finish()
+        processes.hold(diary.own_pids)
         os.close(within.world)
         meetings.wait()
         assert self._latest is not None, "there was a look at the end"
@@ -189,11 +188,11 @@ class Rehearsal:
     def _is_over(self, exercised: Exercise, diary: Diary) -> bool:
         if exercised.is_done() and exercised.drives and not self._wish.lasting:
             return True
-        return exercised.is_done() and all(procfs.is_zombie(pid) for pid in _of_command(diary))
+        return exercised.is_done() and all(procfs.is_zombie(pid) for pid in processes.of_command(diary.own_pids))
 
     def _look(self, diary: Diary) -> None:
         """Look at what runs, and keep that look unless an earlier one knew more: a command may end at any time."""
-        pids = list(_of_command(diary))
+        pids = list(processes.of_command(diary.own_pids))
         seen = snapshot.take(self._plan, self._policy, self._inspection, self._stage, pids=pids)
         if self._latest is None or _runtimes(seen) >= _runtimes(self._latest):
             self._latest = seen
@@ -253,25 +252,6 @@ def _import_dissectors() -> None:
 
 def _hear_nothing(_number: int, _frame: FrameType | None) -> None:
     """Go on."""
-
-
-def _of_command(diary: Diary) -> Iterator[int]:
-    """Iterate over the processes that are neither ours nor those of a driver, which lead sessions of their own."""
-    for pid in procfs.pids():
-        with suppress(ProcessLookupError):
-            if pid not in {_FIRST, os.getpid()} and os.getsid(pid) not in diary.own_pids:
-                yield pid
-
-
-def _dismiss(diary: Diary) -> None:
-    """End what drivers have left behind, before it could be taken for the command's."""
-    theirs = [pid for pid in procfs.pids() if pid not in {_FIRST, os.getpid(), *_of_command(diary)}]
-    for pid in theirs:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and not set(theirs).isdisjoint(procfs.pids()):
-        time.sleep(_TICK)
 
 
 def _workload(wish: Wish, policy: Policy | None) -> Workload | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIMIT = 200_000  # meetings that are kept
-_PATIENCE = 20.0  # seconds in which the world tells the rest, unless something holds it up
+_PATIENCE = 30.0  # seconds in which the world tells the rest, unless something holds it up
 
 
 class Meetings:

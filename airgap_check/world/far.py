@@ -73,7 +73,7 @@ def serve(
 
 
 async def _settle(progress: Callable[[], object]) -> bool:
-    """Wait until all is heard that was said before the stop: whoever said it is dead already. Tells whether it is."""
+    """Wait until all is heard that was said before the stop: whoever said it is dead, or held. Tells whether it is."""
     until, before, quiet = time.monotonic() + _HASTE, progress(), 0
     while quiet < _LOOKS and time.monotonic() < until:
         await asyncio.sleep(_PAUSE)

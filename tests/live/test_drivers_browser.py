@@ -93,4 +93,4 @@ def test_pages_that_are_left_out_are_counted(crawled: dict[str, Any]) -> None:
     few = driver_scenes.perform("crawl", "1")
     assert len(few["visits"]) == 1
     (omitted,) = few["omitted"]
-    assert omitted == "3 pages that were linked and not opened, beside 1 that were"
+    assert omitted == "pages that are linked and were not opened (3; opened: 1)"

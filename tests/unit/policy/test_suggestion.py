@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airgap_check.engine import Terms, judge
 from airgap_check.evidence import Answer, Question, Runtime
-from airgap_check.evidence.fact import Process
+from airgap_check.evidence.fact import Endpoint, Process
 from airgap_check.evidence.rehearsed import Encounter
 from airgap_check.policy import file as policyfile
 from airgap_check.policy.suggestion import suggest
@@ -111,6 +111,21 @@ def test_ports_of_a_host_stand_in_one_entry_and_its_datagrams_in_another() -> No
     assert [(entry.name, entry.ports, entry.protocol) for entry in found.file.allow] == [
         ("other a.com", (80, 443), "tcp"), ("other a.com 2", (443,), "udp"),
     ]  # fmt: skip
+
+
+def test_echoes_have_an_entry_without_ports_and_raw_sockets_a_draft() -> None:
+    end = Endpoint(address="10.3.0.5", scope="private")
+    echo, raw = (encounter(remote=end, protocol=protocol) for protocol in ("icmp", "raw"))
+    (entry,) = loaded(drafted(echo)).file.allow
+    assert (entry.cidr, entry.ports, entry.protocol) == ("10.3.0.5/32", (), "icmp")
+    text = drafted(raw)
+    assert "only an entry approves that says for whom" in text
+    assert [one.name for one in loaded(text).file.allow] == ["nothing"]
+    draft = text.replace('  # - name: "other', '  - name: "other')
+    for line in ("role", "cidr", "protocol", "for"):
+        draft = draft.replace(f"  #   {line}:", f"    {line}:")
+    completed = loaded(draft.replace("{unit: ...}", "{unit: app.service}")).file.allow[-1]
+    assert (completed.cidr, completed.protocol) == ("10.3.0.5/32", "any")
 
 
 def test_the_owners_networks_are_taken_over() -> None:

@@ -60,6 +60,14 @@ def test_what_was_asked_within_a_connection_is_tied_to_what_was_under_way_then()
     assert (second.request, second.trigger, second.name, second.sent) == ("GET /b", "visit 2", "other.example", 0)
 
 
+def test_a_connection_is_tied_to_what_was_under_way_when_it_was_dialled_though_the_world_hears_of_it_later() -> None:
+    assert [one.trigger for one in of([call(190)], [met(210, spoken="nothing")])] == ["visit 1"]
+    long_ago = of([call(190)], [met(10_000_000_000)])  # another call may have been this one's
+    assert [one.trigger for one in long_ago] == ["visit 100000000"]
+    datagrams = of([call(190, protocol="udp")], [met(210, protocol="udp")])
+    assert [one.trigger for one in datagrams] == ["visit 2"]  # dialled is no more than named, for those
+
+
 def test_a_mail_session_is_one_encounter_however_much_is_said_in_it() -> None:
     asked = tuple(Asked(at=111 + number, line=line) for number, line in enumerate(["EHLO a", "STARTTLS", "AUTH PLAIN"]))
     (one,) = of([call(110)], [met(111, spoken="smtp", requests=asked)])
@@ -80,6 +88,17 @@ def test_a_socket_that_only_sorts_addresses_is_no_encounter() -> None:
     assert [one.protocol for one in of([sorting, call(10)], [met(11)])] == ["tcp"]
     assert [one.protocol for one in of([sorting, call(10)], [], "drop")] == ["tcp"]
     assert [one.protocol for one in of([sorting], [], "drop")] == ["udp"]  # nothing says that it sorted
+
+
+def test_what_has_no_port_is_told_by_the_call_and_a_packet_socket_is_not() -> None:
+    calls = [call(110, protocol=protocol, port=None) for protocol in ("icmp", "raw", "packet")]
+    found = of(calls, [])
+    assert [(one.protocol, one.remote.port, one.process, one.trigger) for one in found] == [
+        ("icmp", None, NODE, "visit 1"), ("raw", None, NODE, "visit 1")
+    ]  # fmt: skip
+    assert {(one.spoken, one.ended) for one in found} == {
+        ("nothing", "sent without a port: nobody listens to such packets here")
+    }
 
 
 def test_the_datagrams_of_one_socket_are_one_meeting() -> None:

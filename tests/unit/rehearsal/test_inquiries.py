@@ -51,6 +51,9 @@ def test_a_socket_of_which_nobody_knows_whose_it_is_clears_nobody_and_accuses_no
     found = split(question(2), asked(0), asked(3))
     assert [(one.process, one.count) for one in found] == [(CURL, 1), (None, 1)]
     assert [one.process for one in split(question(2), asked(0))] == [None]
+    evidence = Evidence(kind="traffic", status="complete", records=(question(),))
+    told = attributed(evidence, [asked(0)], {0: NODE}.get, lambda _: START)  # one whose own socket nobody could ask
+    assert told == evidence
 
 
 def test_there_are_never_more_than_were_seen() -> None:
@@ -61,5 +64,5 @@ def test_there_are_never_more_than_were_seen() -> None:
 def test_another_name_or_type_or_server_is_another_question() -> None:
     others = asked(1, name="api.example"), asked(1, kind="AAAA")
     assert split(question(), *others) == [question()]
-    elsewhere = question(server="9.9.9.9", scope="public")
-    assert split(elsewhere, asked(1)) == [elsewhere]
+    for elsewhere in (question(server="9.9.9.9", scope="public"), question(server="127.0.0.1")):
+        assert split(elsewhere, asked(1)) == [elsewhere]  # the second: of a forwarder that is part of the command

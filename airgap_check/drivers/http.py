@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -124,7 +124,8 @@ class Visitor:
                 connection.putheader(name, value)
             with self._hurry(connection) as late:
                 connection.endheaders(content)
-                answer = self._receive(connection.getresponse(), most_bytes)
+                with closing(http.client.HTTPResponse(connection.sock, method=method)) as response:
+                    answer = self._receive(response, most_bytes)
                 return answer._replace(whole=answer.whole and not late.is_set())
         except TimeoutError:
             return Answer(0, reason=f"no answer within {self.seconds:g} s")
@@ -165,6 +166,12 @@ class Visitor:
     def _receive(self, response: HTTPResponse, most_bytes: int) -> Answer:
         from http.client import HTTPException
 
+        try:
+            response.begin()
+        except OSError:  # such as the reset that our own end of a conversation leads to, while the server still speaks
+            if not str(response.status).isdecimal():  # there is not even a first line
+                raise
+            return Answer(response.status, whole=False)
         self._keep(response.headers.get_all("set-cookie") or ())
         headers = {name.lower(): value for name, value in response.getheaders()}
         try:

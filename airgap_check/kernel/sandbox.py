@@ -17,7 +17,7 @@ from airgap_check.kernel import procfs
 
 _PREFIX = "airgap-check-selftest-"
 _LEFT_BEHIND = re.compile(rf"{_PREFIX}(\d{{1,10}})-[0-9a-f]{{8}}")
-_PATIENCE = 0.5  # seconds until the kernel lets go of a cgroup whose last process has ended
+_PATIENCE = 5.0  # seconds until the kernel lets go of a cgroup whose last process has ended
 
 
 class Sandbox:

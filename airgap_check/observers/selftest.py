@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from airgap_check.errors import AirgapError
 from airgap_check.evidence.inspection import Trial
@@ -33,10 +33,19 @@ if TYPE_CHECKING:
     Launch = Callable[..., subprocess.Popen[bytes]]
     Verdict = Literal["right", "wrong", "unknown", "not promised"]
 
-SECONDS = 3.0  # for all of it
+SECONDS = 3.0  # for all of it, where the machine has time for us
+_BUSY = 4  # times as long may the attempts take where it has not: it would be no proof that anybody is blind
+_LAST_LOOKS = 1.0  # seconds that the observers have, at the least, once the attempts are made
 _SCRIPT = os.path.join(os.path.dirname(__file__), "canary.py")
 _TICK, _LONGEST_PAUSE = 0.01, 0.1  # seconds between two looks at the observers
 _READ = 1 << 16
+
+
+class _Until(NamedTuple):
+    """The time.monotonic() by which the attempts must be made, and by which they should be seen."""
+
+    made: float
+    seen: float
 
 
 class _FailedError(AirgapError):
@@ -124,14 +133,16 @@ def run(
     """Make the attempts below an observed cgroup directory, and say which of them were seen, by whom.
 
     ``launch`` starts who makes them, for an observer that sees only what it has started itself.
-    Takes at most the given seconds, and little more where the kernel is slow to end a process. Never raises for what
-    the kernel refuses: each trial says why it was skipped.
+    Takes at most the given seconds, unless the machine is too busy to make the attempts in that time, and little more
+    where the kernel is slow to end a process. Never raises for what the kernel refuses: each trial says why it was
+    skipped.
     """
-    deadline = time.monotonic() + deadline_seconds
+    began = time.monotonic()
+    limit = _BUSY * deadline_seconds
     name = f"airgap-check-selftest-{secrets.token_hex(4)}.invalid"
     try:
-        with _Canary(directory, name, deadline_seconds, launch) as canary:
-            return _perform(canary, watchers, name, deadline)
+        with _Canary(directory, name, limit + 2 * _LAST_LOOKS, launch) as canary:
+            return _perform(canary, watchers, name, _Until(began + limit, began + deadline_seconds))
     except (OSError, ValueError, AirgapError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return tuple(
@@ -154,25 +165,25 @@ def _failed(trial: Trial) -> bool:
     return trial.seen == "no" or (trial.seen == "yes" and trial.process in {"wrong", "unknown"})
 
 
-def _perform(canary: _Canary, watchers: Watchers, name: str, deadline: float) -> tuple[Trial, ...]:
-    ground = canary.prepare(deadline)
+def _perform(canary: _Canary, watchers: Watchers, name: str, until: _Until) -> tuple[Trial, ...]:
+    ground = canary.prepare(until.made)
     stage = Stage(canary.pid, canary.cgroup, tuple(ground["namespaces"]), name, ground["reason"])
     with ExitStack() as stack:
         present = []
         for witness in witnesses(watchers, stage):
             stack.callback(witness.leave)
             present.append(witness)
-        return _try(canary, present, deadline)
+        return _try(canary, present, until)
 
 
-def _try(canary: _Canary, present: list[Witness], deadline: float) -> tuple[Trial, ...]:
+def _try(canary: _Canary, present: list[Witness], until: _Until) -> tuple[Trial, ...]:
     canary.go()
     told: dict[str, dict[str, str]] = {}
-    for fact in canary.facts(deadline):
+    for fact in canary.facts(until.made):
         if "done" in fact:
             break
         told[fact["mode"]] = fact
-    seen = _watch(present, told, deadline)
+    seen = _watch(present, told, max(until.seen, time.monotonic() + _LAST_LOOKS))
     return tuple(
         _judge(witness, mode, told.get(mode.name, {}), canary.pid, seen[witness.observer].get(mode.name))
         for witness in present

@@ -260,6 +260,15 @@ KINDS: dict[str, Callable[[], None]] = {
 }
 
 
+def _let_connections_end() -> None:
+    """Wait for those that linger in FIN-WAIT, with nobody to hurry them, until the server is done with them."""
+    time.sleep(0.5)
+    lingering = ["ss", "-Htan", "state", "connected", "exclude", "time-wait"]
+    until = time.monotonic() + 30
+    while subprocess.run(lingering, capture_output=True, check=True).stdout and time.monotonic() < until:
+        time.sleep(0.1)
+
+
 def _events(number: int, buffer: int, *, slow: bool = False) -> dict[str, Any]:
     """Attempt everything so many times from another process, and tell what was seen of it."""
     _network()
@@ -285,7 +294,7 @@ def _events(number: int, buffer: int, *, slow: bool = False) -> dict[str, Any]:
             time.sleep(0.01)
         elif select.select(observer.filenos(), [], [], 0.1)[0]:
             observer.drain()
-    time.sleep(2)  # connections linger in FIN-WAIT for a moment, with nobody to hurry them
+    _let_connections_end()
     evidence = observer.finish()
     identity.close()
     os.kill(server, signal.SIGKILL)

@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 PYTHON = str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-PATIENCE = 30.0  # seconds; a bound for a broken test, never waited out by a good one
+PATIENCE = 90.0  # seconds; a bound for a broken test, never waited out by a good one
 
 
 class LabError(Exception):

@@ -175,7 +175,7 @@ def killed() -> dict[str, Any]:
             process.stdout.readline()
             before = _attached(ground.descriptor)
             process.kill()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while sum(_attached(ground.descriptor)) and time.monotonic() < deadline:
             time.sleep(0.01)
         return {"before": before, "after": _attached(ground.descriptor)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -33,10 +34,12 @@ _PATIENCE = 60.0  # seconds until a server listens; a bound, not an expectation
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.create_server((LOOPBACK, 0)) as waiting:
-        port: int = waiting.getsockname()[1]
-        return port
+    """Return a port that nobody listens on just now, and that the kernel gives to nobody who asks for any port."""
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    while True:
+        port = random.SystemRandom().randrange(10_000, given)
+        with suppress(OSError), socket.create_server((LOOPBACK, port)):
+            return port
 
 
 @contextmanager

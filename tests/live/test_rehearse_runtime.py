@@ -132,7 +132,7 @@ def test_telemetry_is_sent_every_ten_seconds_while_there_is_something_to_tell(tm
     place = "otel.corp.example:4318"
     settings = OFF | {"OS_OBS_EXPORTER": "otlp", "OS_OTLP_ENDPOINT": f"http://{place}"}
     requests = tmp_path / "requests.http"
-    requests.write_text("###\n# @wait 2s\nGET /api/v1/health\n\n" * 20)
+    requests.write_text("###\n# @wait 2s\nGET /api/v1/health\n\n" * 25)
     approved = (approve("otel.corp.example", 4318, "monitoring"),)
     audit = run(tmp_path, settings, approved=approved, drive=f"http:{requests}")
     assert audit.names() == {place}, audit.summary()
@@ -189,7 +189,7 @@ def test_a_webhook_that_was_made_over_rest_posts_when_a_record_is_made(tmp_path:
 
 
 def test_an_external_data_source_is_reached_while_it_boots(tmp_path: Path) -> None:
-    audit = run(tmp_path, OFF, "--for", "20s", application={**APPLICATION, "datasources": [PARTNER]})
+    audit = run(tmp_path, OFF, "--for", "60s", application={**APPLICATION, "datasources": [PARTNER]})
     place = "pg.partner.example:5432"
     assert audit.names() == {place}, audit.summary()
     assert audit.triggers(place) == {BOOT}

@@ -214,7 +214,7 @@ def test_nothing_is_left_after_a_hang(directory: Path, monkeypatch: pytest.Monke
         os.kill(canary.pid, signal.SIGSTOP)
 
     monkeypatch.setattr(selftest._Canary, "go", stop)
-    trials = run(str(directory), Watchers(counters=counters), 2)
+    trials = run(str(directory), Watchers(counters=counters), 1)
     assert set(seen(trials, "counters").values()) == {"no"}
     assert gone(stopped[0])
 

@@ -39,7 +39,7 @@ for line in sys.stdin:
     family = socket.AF_INET6 if six else socket.AF_INET
     place = order["to"], order["port"]
     if order["kind"] == "stream":
-        with socket.create_connection(place, 5) as stream:
+        with socket.create_connection(place, 60) as stream:
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for piece in order["pieces"]:
                 stream.sendall(bytes.fromhex(piece))
@@ -52,7 +52,7 @@ for line in sys.stdin:
                     pass
     elif order["kind"] == "datagrams":
         with socket.socket(family, socket.SOCK_DGRAM) as datagrams:
-            datagrams.settimeout(5)
+            datagrams.settimeout(60)
             if order.get("fragments"):
                 datagrams.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER, IP_PMTUDISC_DONT
             for piece in order["pieces"]:
@@ -70,7 +70,7 @@ for line in sys.stdin:
             time.sleep(order.get("pause", 0))
     elif order["kind"] == "fast open":
         with socket.socket(family, socket.SOCK_STREAM) as stream:
-            stream.settimeout(5)
+            stream.settimeout(60)
             stream.sendto(bytes.fromhex(order["pieces"][0]), 0x20000000, place)
     elif order["kind"] == "flood":
         with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import threading
 import time
 from contextlib import suppress
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.live.lab import checker_environment
 from tests.live.site import policy
@@ -58,18 +59,32 @@ def until(holds: Callable[[], object]) -> None:
 
 
 class Reports:
-    """The reports that a watch has written, each once, by when its time began."""
+    """The reports that a watch has written, each once, by when its time began; each takes the place of the last."""
 
     def __init__(self, lab: Lab) -> None:
         lab.near.check(["install", "-d", "-m", "0700", "/run/lab/reports"])
         self._path = lab.near.path(REPORT)
         self.found: dict[str, dict[str, Any]] = {}
+        self._ended = threading.Event()
+        self._looking = threading.Thread(target=self._look)
 
-    def look(self) -> int:
+    def __enter__(self) -> Self:
+        self._looking.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._looking.join()
+        self._read()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.05):
+            self._read()
+
+    def _read(self) -> None:
         with suppress(FileNotFoundError):
             report = json.loads(self._path.read_text())
-            self.found[report["started"]] = report
-        return len(self.found)
+            self.found = self.found | {report["started"]: report}
 
 
 def ports(report: dict[str, Any]) -> set[int]:
@@ -78,11 +93,11 @@ def ports(report: dict[str, Any]) -> set[int]:
 
 
 def test_no_attempt_is_lost_between_one_round_and_the_next(lab: Lab) -> None:
-    reports = Reports(lab)
     rest = {"runtime": {"expected": False}}
-    with Vigil(lab, "--every", "2s", "--report", f"json={REPORT}", policy=policy(**rest)) as vigil:
+    watching = Vigil(lab, "--every", "2s", "--report", f"json={REPORT}", policy=policy(**rest))
+    with Reports(lab) as reports, watching as vigil:
         knocking = lab.near.run([sys.executable, "-c", KNOCK], cgroup="knocking")
-        until(lambda: reports.look() >= 2)
+        until(lambda: len(reports.found) >= 2)
         # Another policy begins another round, too; one that is invalid does not.
         lab.near.write("/etc/airgap-check/policy.yaml", "version: 2\n")
         vigil.send(signal.SIGHUP)
@@ -98,12 +113,10 @@ def test_no_attempt_is_lost_between_one_round_and_the_next(lab: Lab) -> None:
         lab.near.write("/etc/airgap-check/policy.yaml", json.dumps(policy(approved, **rest)))
         vigil.send(signal.SIGHUP)
         vigil.hear("reload: a new policy")
-        until(lambda: reports.look() and any(report["policy"]["entries"][-1]["name"] == "approved"
-                                             for report in reports.found.values()))  # fmt: skip
+        until(lambda: any(one["policy"]["entries"][-1]["name"] == "approved" for one in reports.found.values()))
         knocking.signal(signal.SIGTERM)
         knocking.expect("done")
         audit = vigil.end()
-    reports.look()
     rounds = [reports.found[key] for key in sorted(reports.found)]
     assert audit.exit_code == 1, "the worst of all rounds"
     under_the_old = [one for one in rounds if one["policy"]["entries"][-1]["name"] != "approved"]

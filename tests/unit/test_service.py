@@ -23,7 +23,7 @@ ABSTRACT = f"@airgap-check-test-{os.getpid()}"
 @pytest.fixture(params=["path", "abstract"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.settimeout(5)
+        ear.settimeout(30)
         name = str(tmp_path / "notify") if request.param == "path" else ABSTRACT
         ear.bind(name if request.param == "path" else "\0" + name[1:])
         yield name, ear

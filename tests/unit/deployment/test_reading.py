@@ -217,7 +217,9 @@ _KINDS = st.sampled_from(
 
 
 @given(_PARTS, _PARTS, _KINDS)
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 def test_any_tree_of_familiar_words_is_read(tmp_path: Path, compose: object, spec: object, kind: str) -> None:
     import json
 

@@ -111,10 +111,19 @@ def test_one_that_goes_on_without_its_output_is_waited_for(run: Callable[..., Di
 
 def test_one_that_does_not_end_is_ended_when_time_is_up(run: Callable[..., Diary], tmp_path: Path) -> None:
     stop = threading.Event()
-    timer = threading.Timer(0.5, stop.set)
-    timer.start()
-    diary = run("trap '' TERM; echo $$ > pid; echo ::visit long; while :; do sleep 0.1; done", stop)
-    timer.join()
+
+    def stop_when_it_has_begun() -> None:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        stop.set()
+
+    waiting = threading.Thread(target=stop_when_it_has_begun)
+    waiting.start()
+    diary = run(
+        "trap '' TERM; echo $$ > pid; echo ::visit long; read line; touch begun; while :; do sleep 0.1; done", stop
+    )
+    waiting.join()
     assert told(diary) == [("long", "done", ""), ("script seed", "failed", "time was up")]
     assert _is_gone(int((tmp_path / "pid").read_text()))
 

@@ -261,7 +261,7 @@ def test_the_wrong_process_is_told_whatever_the_ending(stage: Stage) -> None:
 
 def test_a_canary_that_hangs_is_killed_and_what_it_did_not_do_is_not_proven(stage: Stage) -> None:
     stage.endings["no route"] = None
-    trials = stage.run(Watchers(Attempts(misses=("no route", "ping socket"))), seconds=2)
+    trials = stage.run(Watchers(Attempts(misses=("no route", "ping socket"))), seconds=1)
     assert trials["refused"].seen == "yes"
     assert trials["ping socket"].seen == "no"
     assert blind_modes(tuple(trials.values()), "attempts") == [
@@ -403,6 +403,13 @@ def test_a_canary_that_never_gets_ready_is_waited_for_no_longer_than_allowed(sta
     assert blind_modes(trials, "attempts") == [
         "the self-test could not run: the process that makes the attempts did not start"
     ]
+
+
+def test_a_busy_machine_that_takes_longer_is_no_proof_that_anybody_is_blind(stage: Stage) -> None:
+    play = PLAY.format(endings=repr(stage.endings), ready=repr(stage.ready))
+    stage.plays(play.replace("who = ", "time.sleep(2.5)\nwho = "))
+    trials = run(None, Watchers(Attempts(after=3)), 2)
+    assert blind_modes(trials, "attempts") == []
 
 
 def test_a_directory_that_takes_no_cgroup_is_no_proof(tmp_path: Path, stage: Stage) -> None:

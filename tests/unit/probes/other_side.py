@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-PATIENCE = 20.0  # seconds that a conversation has; no good one takes a fraction of it
+PATIENCE = 60.0  # seconds that a conversation has; no good one takes a fraction of it
 
 
 def talk(server: Callable[[socket.socket], object], target: Target, patience: float = PATIENCE) -> Told:

@@ -45,8 +45,7 @@ def _probes(outcome: Outcome) -> list[Probe]:
 
 
 def _closed() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    return 1  # one that was free a moment ago may be another test's by now
 
 
 def test_what_is_reached_is_stated_with_its_owner_and_how_long_it_took() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from airgap_check.probes import certificate, tls
 from airgap_check.probes.conversation import Target, converse
+from tests.live.servers import free_port
 from tests.unit.probes.minting import ISSUERS, NOW, OCSP, REVOKED, Pair, mint
 from tests.unit.probes.other_side import PATIENCE, Script, detail, outcomes, secured, talk, until_end
 
@@ -139,8 +140,7 @@ def test_the_hosts_of_every_certificate_shown_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("version", "outcome"), [("-tls1_1", "failed"), ("-tls1_2", "passed"), ("-tls1_3", "passed")])
 def test_the_version_agreed_on_is_told(tmp_path: Path, version: str, outcome: str) -> None:
     paths = mint(HOST, AUTHORITY, hosts=[HOST]).write(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as waiting:
-        port = waiting.getsockname()[1]
+    port = free_port()
     argv = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(paths[0]), "-key", str(paths[1]),
             "-quiet", "-cipher", "DEFAULT:@SECLEVEL=0", version]  # fmt: skip
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:

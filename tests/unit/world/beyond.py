@@ -119,7 +119,7 @@ class Beyond:
         self.listen()
         os.close(self._stop)
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
         for end in (self._table, *self._sockets):
             end.close()

@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airgap_check.world import greeting
 from tests.unit.world.beyond import Beyond, authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take nobody for one that waits to be greeted who was only held up by a busy machine."""
+    monkeypatch.setattr(greeting, "PATIENCE", 60.0)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def service() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(5)
+        listener.settimeout(30)
         yield listener
 
 
@@ -29,9 +29,9 @@ def orders(service: socket.socket) -> Iterator[socket.socket]:
     carrying.start()
     with theirs:
         with ours:
-            ours.settimeout(5)
+            ours.settimeout(30)
             yield ours
-        carrying.join(5)
+        carrying.join(30)
         assert not carrying.is_alive()
 
 

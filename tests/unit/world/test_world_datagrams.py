@@ -163,7 +163,9 @@ def test_datagrams_of_one_port_to_one_place_are_one_meeting(beyond: Beyond) -> N
     assert Place(second.address, second.port) == beyond.udp
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.one_of(st.binary(max_size=100), st.binary(max_size=1300).map(lambda rest: b"\xc0\x00\x00\x00\x01" + rest)))
 def test_any_datagram_is_heard(beyond: Beyond, data: bytes) -> None:
     send(beyond, data)

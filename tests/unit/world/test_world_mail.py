@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airgap_check.world import greeting
 from tests.unit.world.beyond import Beyond, trusting
 
 if TYPE_CHECKING:
     from airgap_check.world.meeting import Met
+
+
+@pytest.fixture(autouse=True)
+def _hurried(_unhurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Greet a client that waits for it as soon as it does."""
+    monkeypatch.setattr(greeting, "PATIENCE", 0.2)
+
 
 LETTER = EmailMessage()
 LETTER["Subject"] = "the secret of hunter2"

@@ -16,7 +16,7 @@ from airgap_check.kernel import procfs
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
-FIRST = 1  # the pid of whoever takes in orphans
+_FIRST = 1  # the pid of whoever takes in orphans
 _TICK, _PATIENCE = 0.05, 2.0  # seconds between two looks, and for a killed process to go
 _ROUNDS = 20  # in which who was forked meanwhile is held as well
 
@@ -25,13 +25,13 @@ def of_command(drivers: Container[int]) -> Iterator[int]:
     """Iterate over the processes that are neither ours nor of the sessions of drivers."""
     for pid in procfs.pids():
         with suppress(ProcessLookupError):
-            if pid not in {FIRST, os.getpid()} and os.getsid(pid) not in drivers:
+            if pid not in {_FIRST, os.getpid()} and os.getsid(pid) not in drivers:
                 yield pid
 
 
 def dismiss(drivers: Container[int]) -> None:
     """End what drivers have left behind, before it could be taken for the command's."""
-    theirs = [pid for pid in procfs.pids() if pid not in {FIRST, os.getpid(), *of_command(drivers)}]
+    theirs = [pid for pid in procfs.pids() if pid not in {_FIRST, os.getpid(), *of_command(drivers)}]
     for pid in theirs:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -200,6 +200,12 @@ k.send(FRAME + b"\\x08\\6" + bytes(28))
 d = socket.socket(PACKET, DGRAM, 0); d.sendto(ip("203.0.113.11", 1, ECHO), ("out", 0x800, 0, 0, b"\\xff" * 6))
 d.sendto(ip("203.0.113.12", 17, UDP), ("lo", 0x800, 0, 0, bytes(6)))
 """
+ANOTHER = """
+import sys, time
+from airgap_check.kernel.sandbox import Sandbox
+print(Sandbox(sys.argv[1]).name, flush=True)
+time.sleep(60)
+"""
 HERE = """
 tcp("127.0.0.1"); tcp("::1", family=INET6); tcp("0.0.0.0"); tcp("10.77.0.1"); tcp("fd77::1", family=INET6)
 u = socket.socket(INET, DGRAM); u.sendto(b"x", ("127.0.0.1", 53)); u.sendto(b"x", ("10.77.0.1", 53))
@@ -307,11 +313,12 @@ def became() -> dict[str, Any]:
 
 
 def anothers_test() -> dict[str, Any]:
-    """Let another run of ours test itself below the cgroup that we observe."""
-    with Stage() as stage, subprocess.Popen(["sleep", "60"]) as run:
+    """Let another run of ours, in a pid namespace of its own, test itself below the cgroup that we observe."""
+    apart = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", ANOTHER]
+    with Stage() as stage, subprocess.Popen([*apart, stage.cgroup], stdout=subprocess.PIPE, text=True) as run:
         try:
-            cgroup = stage.cgroup / f"airgap-check-selftest-{run.pid}-0123abcd"
-            cgroup.mkdir(0o700)
+            assert run.stdout
+            cgroup = stage.cgroup / run.stdout.readline().strip()
             actor = Actor(cgroup, 'tcp("203.0.113.1")\n')
             stage.observer.drain()
             actor.end()

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import subprocess
 import time
 from ipaddress import IPv4Address, ip_address
 from typing import TYPE_CHECKING
@@ -428,14 +428,14 @@ def test_a_directory_that_is_no_cgroup_is_left_as_it_was(tmp_path: Path, stage: 
 
 
 def test_what_an_earlier_run_left_behind_is_removed_but_not_what_is_in_use(tmp_path: Path, stage: Stage) -> None:
-    with subprocess.Popen(["true"]) as ended:
-        pass
-    stale = tmp_path / f"airgap-check-selftest-{ended.pid}-0123abcd"
-    kept = [f"airgap-check-selftest-{os.getpid()}-0123abcd", "airgap-check-selftest-x", "other.service"]
-    for name in (stale.name, *kept):
+    kept = ["airgap-check-selftest-1-0123abcd", "airgap-check-selftest-x", "other.service"]
+    for name in ("airgap-check-selftest-2-0123abcd", *kept):
         (tmp_path / name).mkdir()
     stage.plays("")
+    used = os.open(tmp_path / kept[0], os.O_RDONLY)
+    fcntl.flock(used, fcntl.LOCK_EX)
     run(str(tmp_path), Watchers(Attempts()), 20)
+    os.close(used)
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == sorted(kept)
 
 

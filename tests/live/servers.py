@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.live.lab_host import Host
     from tests.unit.probes.minting import Pair
 
+_LOWEST = 10_000  # of the ports that are handed out
 LOOPBACK = "127.0.0.1"
 _PATIENCE = 60.0  # seconds until a server listens; a bound, not an expectation
 
@@ -37,9 +38,9 @@ def free_port() -> int:
     """Return a port that nobody listens on just now, and that the kernel gives to nobody who asks for any port."""
     given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
     while True:
-        port = random.SystemRandom().randrange(10_000, given)
-        with suppress(OSError), socket.create_server((LOOPBACK, port)):
-            return port
+        port = random.SystemRandom().randrange(_LOWEST, given) if given > 2 * _LOWEST else 0  # 0: any, it must do
+        with suppress(OSError), socket.create_server((LOOPBACK, port)) as server:
+            return int(server.getsockname()[1])
 
 
 @contextmanager

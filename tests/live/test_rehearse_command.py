@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.live.lab_host import CHECKOUT, PATIENCE
+from tests.live.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,8 +150,7 @@ def test_a_literal_address_needs_no_name(address: str, policy: str) -> None:
 def postgresql() -> Iterator[int]:
     """Run Debian's PostgreSQL on loopback as an ordinary user, which it insists on; yield its port."""
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     with tempfile.TemporaryDirectory() as data:
         os.chown(data, 65534, 65534)
         make = [*NOBODY, f"{programs}/initdb", "--no-sync", "--auth=trust", "-U", "objectos", "-D", data]
@@ -211,8 +211,7 @@ def test_nothing_is_let_through_without_a_policy() -> None:
 
 
 def test_a_published_port_leads_this_machine_inside(policy: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     command = [*TOOL, "--policy", policy, "--quiet", "--for", "60s", "--publish", port, "--format", "json"]
     serve = [sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1"]
     with subprocess.Popen([*command, "--", *serve], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as tool:
@@ -319,8 +318,7 @@ def test_who_may_not_make_user_namespaces_is_told_what_is_missing(policy: str) -
 def test_a_driver_that_was_not_done_when_time_was_up_clears_nobody(policy: str, tmp_path: Path) -> None:
     requests = tmp_path / "requests.http"
     requests.write_text("# @wait 60s\nGET /\n")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     drive = ["--drive", f"http:{requests}", "--env", f"PORT={port}", "--for", "10s"]
     serve = ["--", sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1"]
     code, report, _ = rehearse("--policy", policy, "--quiet", *drive, *serve)
@@ -333,8 +331,7 @@ def test_what_a_drivers_own_program_reaches_for_is_told_by_its_own_name(policy: 
     driver = tmp_path / "drive.sh"
     driver.write_text("#!/bin/sh\necho ::visit knocking\nread line\n/bin/bash -c 'exec 3<>/dev/tcp/192.0.2.44/443'\n")
     driver.chmod(0o755)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     serve = ["--", sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1"]
     _, report, _ = rehearse("--policy", policy, "--quiet", "--drive", str(driver), "--env", f"PORT={port}", *serve)
     one = reached(report)["192.0.2.44", 443]

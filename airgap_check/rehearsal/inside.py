@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 import traceback
@@ -34,7 +35,6 @@ from airgap_check.watching.observation import Observation
 from airgap_check.world.ground import RESOLVER
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterable
     from datetime import datetime
     from types import FrameType
@@ -158,7 +158,7 @@ class Rehearsal:
         self, launch: Callable[..., subprocess.Popen[bytes]], environ: dict[str, str]
     ) -> subprocess.Popen[bytes]:
         """Start the command."""
-        descriptor = 2 if self._wish.shown else os.open(os.devnull, os.O_WRONLY)
+        descriptor = 2 if self._wish.shown else subprocess.DEVNULL
         try:
             return launch(list(self._wish.command), env=environ, stdin=0, stdout=descriptor, stderr=descriptor)
         except OSError as error:
@@ -174,16 +174,21 @@ class Rehearsal:
             if looks and now >= looks[0]:
                 del looks[0]
                 self._look(diary)
-            if self._ended is None and command.poll() is not None:
-                self._ended = f"after {now - began:.0f} s, with exit code {command.returncode}"
+            self._note_end(command, began)
             if self._is_over(exercised, diary) or self._stop.wait(_TICK):
                 break
+        self._note_end(command, began)  # it may have ended since
         watched, stopped = time.monotonic() - began, self._stop.is_set()
         self._stop.set()
         exercised.wait()
         if stopped and self._wish.seconds - watched > 1:
             return f"rehearsed {watched:.0f}s of {self._wish.seconds:.0f}s"
         return None
+
+    def _note_end(self, command: subprocess.Popen[bytes], began: float) -> None:
+        """Note that the command has ended by itself, and how."""
+        if self._ended is None and command.poll() is not None:
+            self._ended = f"after {time.monotonic() - began:.0f} s, with exit code {command.returncode}"
 
     def _is_over(self, exercised: Exercise, diary: Diary) -> bool:
         if exercised.is_done() and exercised.drives and not self._wish.lasting:

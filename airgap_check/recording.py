@@ -6,7 +6,6 @@ file that was cut short is refused: its coverage is missing.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -28,7 +27,7 @@ from airgap_check.evidence import (
     Setting,
 )
 from airgap_check.evidence.asset import Artifact, Check, Image, Opening, Package, Probe, Reference
-from airgap_check.evidence.fact import Fact
+from airgap_check.evidence.fact import Fact, Instant
 from airgap_check.evidence.inspection import Clock, Inspection, PolicyReference, Run, Source, Subject, Tool, Trial
 from airgap_check.evidence.rehearsed import Encounter, Visit
 from airgap_check.input import open_regular
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SCHEMA = "airgap-check/evidence/1"
-_LINE_LIMIT = 1 << 20  # bytes; the longest honest record is a few kilobytes
+LINE_LIMIT = 1 << 20  # bytes; the longest honest record is a few kilobytes
 
 
 class Header(Fact, frozen=True, kw_only=True):
@@ -46,8 +45,8 @@ class Header(Fact, frozen=True, kw_only=True):
     schema: Literal["airgap-check/evidence/1"] = "airgap-check/evidence/1"
     tool: Tool
     subject: Subject
-    started: datetime
-    finished: datetime
+    started: Instant
+    finished: Instant
     policy: PolicyReference
     filtered_by: str | None
     claim: Literal["snapshot", "observed"]
@@ -55,7 +54,7 @@ class Header(Fact, frozen=True, kw_only=True):
     clock: Clock
     collectors: tuple[str, ...]
     source: Source = "host"
-    gaps: tuple[tuple[datetime, datetime], ...] = ()
+    gaps: tuple[tuple[Instant, Instant], ...] = ()
     self_test: tuple[Trial, ...] = ()
     relaxed: tuple[str, ...] = ()
 
@@ -118,7 +117,7 @@ def read(path: str) -> Inspection:
     """Read an evidence file. Raises `UsageError` when it cannot be opened, `InvalidFileError` when it is not whole."""
     try:
         with open(path, "rb", opener=open_regular) as file:
-            return parse(path, iter(lambda: file.readline(_LINE_LIMIT), b""))
+            return parse(path, iter(lambda: file.readline(LINE_LIMIT), b""))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
 

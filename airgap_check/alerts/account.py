@@ -24,7 +24,7 @@ def find(name: str) -> Account | None:
         text = read_bytes(_PASSWD, _LIMIT).decode(errors="replace")
     except UsageError:
         return None
-    for line in text.splitlines():
+    for line in text.split("\n"):
         fields = line.split(":")
         if len(fields) == 7 and fields[0] == name and fields[2].isdecimal() and fields[3].isdecimal():
             return Account(int(fields[2]), int(fields[3]))

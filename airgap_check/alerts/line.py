@@ -1,6 +1,6 @@
 """One conversation with a destination, of which everything is bounded: the whole time, and the bytes that come back.
 
-The protocol libraries are given it in place of a socket, so that they never dial, look a name up or read a proxy's.
+The protocol libraries are given it in place of a socket, so that they never dial, look a name up or ask a proxy.
 """
 
 from __future__ import annotations

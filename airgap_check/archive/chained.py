@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from airgap_check.archive.manifest import Link
@@ -48,11 +48,10 @@ def append(path: str, case: Case, key: PrivateKey | None, recall: Recall) -> App
     that follow the same one. Without a memory, or where its disk is full, the archive belongs to no chain.
     """
     step = _Step(recall)
-    try:
+    with ExitStack() as undo:
+        undo.callback(step.take_back)
         digest = write_placed(path, case, key, step.place)
-    except BaseException:
-        step.take_back()
-        raise
+        undo.pop_all()
     return Appended(digest, step.outside)
 
 

@@ -89,7 +89,9 @@ def of(path: str) -> Form | None:
         if path.lower().endswith(f".{form}"):
             return form
     if match := _FOREIGN.search(path):
-        raise UsageError(f"{path}: no archives of the form {match[0]}: .zip, .tar.zst, or .jsonl for the lines alone")
+        raise UsageError(
+            f"{path}: an archive ends in .zip or .tar.zst, never in {match[0]}; .jsonl is the evidence alone"
+        )
     return None
 
 

@@ -13,7 +13,7 @@ from airgap_check.archive.form import RULES, BadArchiveError
 from airgap_check.engine import Terms
 from airgap_check.evidence import Evidence
 from airgap_check.evidence.fact import Fact
-from airgap_check.policy import Policy, PolicyFile
+from airgap_check.policy import Policy, PolicyFile, networks_of
 from airgap_check.policy import file as policyfile
 from airgap_check.rule import RuleSet, compile_all
 
@@ -88,9 +88,14 @@ def policy_of(judgement: Judgement, text: bytes, rules: RuleSet) -> Policy:
     if judgement.policy_path is not None:
         return policyfile.load(judgement.policy_path, text, {rule.id: rule.kind for rule in rules.rules})
     try:
-        return Policy(msgspec.json.decode(text, type=PolicyFile), sources=judgement.sources)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        policy = Policy(msgspec.json.decode(text, type=PolicyFile), sources=judgement.sources)
+        for entry in policy.file.allow:
+            networks_of(entry)  # the types do not show that these are none
+        for inbound in policy.file.inbound or ():
+            networks_of(inbound)
+    except (ValueError, RecursionError) as error:
         raise BadArchiveError(f"policy.yaml: no derived policy: {str(error).replace('`', '')}") from error
+    return policy
 
 
 def again(judgement: Judgement, recorded: Inspection, policy: Policy, rules: RuleSet) -> Report:

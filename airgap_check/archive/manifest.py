@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 from airgap_check.archive.form import BadArchiveError
-from airgap_check.evidence.fact import Fact
+from airgap_check.evidence.fact import Fact, Instant
 from airgap_check.evidence.inspection import Tool
 from airgap_check.finding import Claim, Report, Severity, Verdict, at_least
 
@@ -69,8 +68,8 @@ class Manifest(Fact, frozen=True, kw_only=True):
     previous: str | None
     host: Host
     tool: Tool
-    started: datetime
-    finished: datetime
+    started: Instant
+    finished: Instant
     claim: Claim
     verdict: Verdict
     policy_sha256: str

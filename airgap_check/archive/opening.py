@@ -154,16 +154,13 @@ def _public(listed: Manifest) -> PublicKey:
     return key
 
 
-_LINE_LIMIT = 1 << 20  # bytes, as in `airgap_check.recording`
-
-
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Cut pieces into lines, each with its end; one that is too long comes in parts, which nobody takes for lines."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         yield from (line + b"\n" for line in lines)
-        if len(rest) > _LINE_LIMIT:
+        if len(rest) > recording.LINE_LIMIT:
             yield rest
             rest = b""
     if rest:

@@ -13,12 +13,13 @@ def home_folder(pid: int) -> str | None:
     Source: getpwuid_r(3), which `os.homedir()` asks; other name services than the file are not asked for it here.
     """
     status = procfs.read(pid, "status").decode(errors="replace")
-    user = next((line.split()[2] for line in status.splitlines() if line.startswith("Uid:")), "")
+    # A thread chooses its name, which may hold whatever Python would end a line at but "\n".
+    user = next((line.split()[2] for line in status.split("\n") if line.startswith("Uid:")), "")
     try:
         content = procfs.read_in_root(pid, "/etc/passwd", _LIMIT)
     except FileNotFoundError:
         return None
-    for line in content.decode(errors="replace").splitlines():
+    for line in content.decode(errors="replace").split("\n"):
         fields = line.split(":")
         if len(fields) > 5 and fields[2] == user and fields[5].startswith("/"):
             return fields[5]

@@ -65,7 +65,7 @@ def _lines(compared: Comparison) -> Iterator[str]:
     yield from _list("new", "+", compared.appeared)
     yield from _list("resolved", "-", compared.resolved)
     yield from _list("not found again, but not decided either", "?", compared.unknown)
-    yield f"{compared.still} finding{'s' if compared.still != 1 else ''} as before"
+    yield f"unchanged: {compared.still} finding{'s' if compared.still != 1 else ''}"
     for title, seen in (("saw less than before", compared.blinded), ("saw more than before", compared.sighted)):
         if seen:
             yield f"{title}:"

@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             found = memory.findings(arguments.fingerprint)
             if not found:
-                raise UsageError(f"no finding that is remembered begins with {printable(arguments.fingerprint)}")
+                begins = f"no finding that is remembered begins with {printable(arguments.fingerprint)}"
+                raise UsageError(f"{begins}; without it, history lists those that stand")
             text = _encoded(found) if arguments.json else _lines(line for one in found for line in logbook.whole(one))
     show(text, for_people=not arguments.json)
     return 0

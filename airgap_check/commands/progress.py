@@ -83,8 +83,7 @@ def shown(*, quiet: bool) -> Iterator[Callable[[str], None]]:
         wait = _PATIENCE
         while not done.wait(wait):
             wait = 0.2
-            sys.stderr.write(f"{_CLEAR_LINE}{stage[0]} ... {time.monotonic() - started:.0f} s")
-            sys.stderr.flush()
+            _draw(f"{_CLEAR_LINE}{stage[0]} ... {time.monotonic() - started:.0f} s")
 
     painter = threading.Thread(target=draw, daemon=True)
     painter.start()
@@ -94,5 +93,11 @@ def shown(*, quiet: bool) -> Iterator[Callable[[str], None]]:
         done.set()
         painter.join()
         if time.monotonic() - started >= _PATIENCE:
-            sys.stderr.write(_CLEAR_LINE)
-            sys.stderr.flush()
+            _draw(_CLEAR_LINE)
+
+
+def _draw(text: str) -> None:
+    """Write to the terminal, which may have been closed by now: a report is not to fail of that."""
+    with suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

@@ -10,7 +10,7 @@ from airgap_check.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
 _LINE = 1 << 26  # characters; a report of 100,000 findings may be one line
 HELP = "say what a pseudonym stands for"
@@ -41,10 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitCode.COMPLIANT
 
 
-def _lines(given: str) -> Iterable[str]:
-    """Return what to reveal. Raises `UsageError` for a standard input that is closed or no text."""
+def _lines(given: str) -> Iterator[str]:
+    """Yield what to reveal. Raises `UsageError` for a standard input that is closed or no text."""
     if given != "-":
-        return (given,)
+        yield given
+        return
     if sys.stdin is None:
         raise UsageError("standard input is closed")
-    return (line.rstrip("\n") for line in iter(lambda: sys.stdin.readline(_LINE), ""))
+    try:
+        yield from (line.rstrip("\n") for line in iter(lambda: sys.stdin.readline(_LINE), ""))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is no text: {error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from airgap_check.commands import options
@@ -124,12 +124,11 @@ def _install(arguments: argparse.Namespace, folder: str, files: Mapping[str, str
     if not installation.booted():
         _say("systemd does not run here; where it does: " + " && ".join(f"systemctl {' '.join(one)}" for one in orders))
         return
-    try:
+    with ExitStack() as undo:
+        undo.callback(_take_back, before, name)
         for order in orders:
             installation.systemctl(*order)
-    except BaseException:
-        _take_back(before, name)
-        raise
+        undo.pop_all()
     _say(f"{name} is enabled and started")
 
 

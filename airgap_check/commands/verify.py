@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HELP = "verify archives of evidence, and that none of them is missing"
 EXIT_CODES = (
     "exit codes: 0 verified, 1 changed, missing or signed by another key, 2 bad usage or not to be read, "
-    "3 internal error, 4 whole, but who wrote it is not shown"
+    "3 internal error, 4 whole, but who wrote it, or that the report follows from it, is not shown"
 )
 _MARKS = {"shown": "ok", "failed": "FAILED", "open": "not shown"}
 

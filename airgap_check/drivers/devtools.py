@@ -101,7 +101,7 @@ class Devtools:
         for text in whole:
             try:
                 message = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise BrowserError("the browser says what is no JSON") from error
             if isinstance(message, dict):
                 yield message

@@ -1,1 +1,1 @@
-"""What earlier runs saw on this host: which artifacts and images there were, and the last green preflight."""
+"""What earlier runs on this host saw and said: the runs, their findings, artifacts and images, a green preflight."""

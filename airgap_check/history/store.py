@@ -1,4 +1,4 @@
-"""The memory of this host: one SQLite file, in which each asset that was ever seen has a line a content."""
+"""The memory of this host: one SQLite file, opened, sealed and recovered; and the assets and heads of chains in it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Sighting(NamedTuple):
 
 
 class Preflight(NamedTuple):
-    """A preflight that was green: until when that holds, and for what, as one text (`airgap_check.preflight`)."""
+    """A preflight that was green: until when that holds, and for what, as one text (`history.clearance`)."""
 
     made: Instant
     until: Instant

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from airgap_check.errors import AirgapError
 from airgap_check.kernel import mountinfo, procfs
+from airgap_check.kernel.syscalls import check, libc
 from airgap_check.redact import printable
 
 _MAGIC = 0x63677270  # include/uapi/linux/magic.h, CGROUP2_SUPER_MAGIC
@@ -84,17 +85,14 @@ def _mounted() -> tuple[int, str] | None:
 
 def _detached() -> int:
     """Mount the hierarchy where nobody sees it: a host that uses the old hierarchies only has it all the same."""
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
     opened: list[int] = []
 
     def call(*arguments: object) -> int:
-        result = int(libc.syscall(*arguments))
-        if result < 0:
-            reason = os.strerror(ctypes.get_errno())
-            raise NoHierarchyError(f"the unified cgroup hierarchy (cgroup2) is not mounted, nor may we: {reason}")
-        return result
+        try:
+            return check(libc().syscall(*arguments))
+        except OSError as error:
+            reason = f"is not mounted, nor may we: {error.strerror}"
+            raise NoHierarchyError(f"the unified cgroup hierarchy (cgroup2) {reason}") from None
 
     try:
         opened.append(call(_SYS_FSOPEN, b"cgroup2", _FSOPEN_CLOEXEC))
@@ -113,7 +111,7 @@ def _is_cgroup2(descriptor: int) -> bool:
     import ctypes
 
     answer = ctypes.create_string_buffer(256)
-    if ctypes.CDLL(None, use_errno=True).fstatfs(descriptor, answer) != 0:
+    if libc().fstatfs(descriptor, answer) != 0:
         return False
     return ctypes.c_long.from_buffer(answer).value == _MAGIC
 
@@ -148,10 +146,5 @@ def open_group(root: int, number: int) -> int:
     """
     import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
     handle = ctypes.create_string_buffer(struct.pack("=IiQ", 8, _FILEID_KERNFS, number & _ALL))
-    descriptor = int(libc.open_by_handle_at(root, handle, _OPEN))
-    if descriptor < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
-    return descriptor
+    return check(libc().open_by_handle_at(root, handle, _OPEN))

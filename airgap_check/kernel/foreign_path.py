@@ -53,8 +53,13 @@ def mounts(pid: int) -> list[Mount]:
         data = file.read(_MOUNTINFO_LIMIT + 1)
     if len(data) > _MOUNTINFO_LIMIT:  # anybody may make 100,000 mounts in a namespace of his own
         raise RefusedFileError(errno.EFBIG, f"more than {_MOUNTINFO_LIMIT} bytes of mounts")
+    return parse(data)
+
+
+def parse(data: bytes) -> list[Mount]:
+    """Return the mounts that mountinfo lists; a malformed line is no mount."""
     found = []
-    for line in os.fsdecode(data).splitlines():
+    for line in os.fsdecode(data).split("\n"):  # a name may hold whatever else Python ends lines at
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
         if len(fields) > 4 and fields[0].isdecimal() and fields[1].isdecimal():

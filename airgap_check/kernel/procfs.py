@@ -134,11 +134,11 @@ def effective_capabilities() -> int:
 def hides_processes() -> bool:
     """Tell whether /proc may leave out other users' processes (the mount option hidepid, proc(5))."""
     try:
-        mounted = read(os.getpid(), "mounts").decode(errors="replace").splitlines()
+        mounted = read(os.getpid(), "mounts").decode(errors="replace").split("\n")
         capabilities = effective_capabilities()
     except OSError:
         return False
-    options = [fields[3] for line in mounted if len(fields := line.split()) > 3 and fields[1:3] == ["/proc", "proc"]]
+    options = [fields[3] for line in mounted if len(fields := line.split(" ")) > 3 and fields[1:3] == ["/proc", "proc"]]
     hidden = any(option in _HIDING for option in (options[-1].split(",") if options else ()))
     return hidden and not capabilities & _CAP_SYS_PTRACE
 
@@ -180,7 +180,7 @@ def _users() -> dict[int, str]:
         text = read_in_root(os.getpid(), "/etc/passwd", 1 << 24)
     except OSError:
         return users
-    for line in text.decode(errors="replace").splitlines():
+    for line in text.decode(errors="replace").split("\n"):
         fields = line.split(":")
         if len(fields) >= 3 and fields[2].isdecimal():
             users.setdefault(int(fields[2]), printable(fields[0]))

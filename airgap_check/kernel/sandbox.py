@@ -13,7 +13,7 @@ import re
 import secrets
 import stat
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 _PREFIX = "airgap-check-selftest-"
 _NAMED = re.compile(rf"{_PREFIX}\d{{1,10}}-[0-9a-f]{{8}}")
@@ -81,12 +81,13 @@ def _made(directory: str) -> tuple[str, int]:
     for _ in range(_ATTEMPTS):
         path = os.path.join(directory, f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}")
         os.mkdir(path, 0o700)
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), ExitStack() as undo:
             lock = _opened(path)
+            undo.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX)
             if os.path.exists(path):
+                undo.pop_all()
                 return path, lock
-            os.close(lock)
     raise OSError(errno.EAGAIN, "it is swept away by others", directory)
 
 

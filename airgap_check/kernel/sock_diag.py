@@ -25,8 +25,6 @@ _EVERY_STATE = 0xFFF
 _REQUEST, _ANY_COOKIE = 1, b"\xff" * 8  # NLM_F_REQUEST, INET_DIAG_NOCOOKIE
 _V6ONLY, _CGROUP_ID = 11, 21  # INET_DIAG_SKV6ONLY, INET_DIAG_CGROUP_ID
 _FIXED = netlink.HEADER + 72  # nlmsghdr and inet_diag_msg
-_SOCKET_WORDS = frozenset(kind | netlink.MULTIPART << 16 for kind in (_BY_FAMILY, _TCP_COMPATIBLE))
-
 _KINDS = frozenset({_BY_FAMILY, _TCP_COMPATIBLE})
 _WAITING = frozenset({CLOSE, LISTEN})
 # length, kind, flags | family, state | ports | addresses | interface | cookie | timers, queues | uid, inode

@@ -157,7 +157,7 @@ def _may_write(pid: int, target: _Target, steps: Sequence[Step]) -> tuple[Litera
         status = procfs.read(pid, "status").decode(errors="replace")
     except OSError:
         return "unknown", "who runs it cannot be told"
-    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    facts = dict(line.split(":\t", 1) for line in status.split("\n") if ":\t" in line)
     uid = int(facts["Uid"].split()[1])
     groups = {int(facts["Gid"].split()[1]), *map(int, facts.get("Groups", "").split())}
     if uid == 0 or int(facts.get("CapEff", "0"), 16) & _CAP_DAC_OVERRIDE:

@@ -57,7 +57,7 @@ class Selector(_Part, frozen=True, kw_only=True):
 
 
 class Entry(_Part, frozen=True, kw_only=True, rename={"for_": "for"}):
-    """One approved destination. ``source`` tells, for a derived entry, the variable that it came from."""
+    """One approved destination; ``for_`` is whom it is for, everybody where it is None."""
 
     name: str
     role: Role

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from airgap_check.policy import Policy, Selector
 
 NEVER_EGRESS = frozenset({"loopback", "own", "host"})
+RAW_ICMP = frozenset({"proto 1", "proto 58"})  # what collectors.sockets says of a raw socket for ICMP, ICMPv6
 _RAW = frozenset({"raw", "packet", "icmp"})
 _NOBODYS = frozenset({"unspecified", "multicast", "broadcast"})  # on no interface
-_RAW_ICMP = frozenset({"proto 1", "proto 58"})  # what collectors.sockets says of a raw socket for ICMP, ICMPv6
 
 
 class Decision(NamedTuple):
@@ -70,6 +70,7 @@ class Allowlist:
         self._inbound = [Permission(entry, today) for entry in policy.file.inbound or ()]
         self._judges_peers = policy.file.inbound is not None
         self._internal, self._domains = policy.internal, policy.file.networks.domains
+        self._is_internal = policy.is_internal
         self._bindings = Bindings(answers, resolvers)
         self._scoped: dict[Endpoint, Endpoint] = {}
         self._databases = {rule.name for rule in self._allow if rule.role == "database" and rule.selector is None}
@@ -217,10 +218,7 @@ class Allowlist:
 
     def _approved_by_address(self, network: Network, span: tuple[int, int], protocol: str) -> Iterator[Network]:
         """Yield what is approved on a whole range of ports; a name, by the addresses that it was seen to have."""
-        public = scope_of_network(network) in PUBLIC and not any(
-            known.version == network.version and network.subnet_of(known)  # type: ignore[arg-type]
-            for known in self._internal
-        )
+        public = scope_of_network(network) in PUBLIC and not self._is_internal(network)
         for rule in self._live:
             if rule.selector is None and rule.spans(protocol, span) and (rule.public or not public):
                 yield from rule.networks
@@ -279,7 +277,7 @@ def _best(decisions: Iterable[Decision]) -> Decision:
 def _raw(rule: Permission, connection: Connection) -> Decision:
     """Judge a socket that can send anything anywhere: only an entry that says for whom can approve it."""
     fits = rule.protocol in ("any", connection.protocol) or rule.role == "dhcp"
-    fits = fits or (rule.protocol == "icmp" and connection.state in _RAW_ICMP)
+    fits = fits or (rule.protocol == "icmp" and connection.state in RAW_ICMP)
     if not fits or rule.selector is None:
         return NO
     chosen = selects(rule.selector, connection.process, connection.workload, connection.user)

@@ -64,7 +64,7 @@ def load(path: str) -> Key:
     secret = keyfile.raw(keyfile.read_private(path))
     # 32 letters as they are were thought of by somebody, and who guesses them can try each on the key's id.
     if secret is None or (secret.isascii() and secret.decode().rstrip().isprintable()):
-        raise UsageError(f"{path}: not a key of 32 bytes; {_HOW.format(path=path)}")
+        raise UsageError(f"{path}: not a key of 32 bytes; {_HOW.format(path='FILE')}")
     return Key(secret)
 
 

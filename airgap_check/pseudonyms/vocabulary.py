@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from airgap_check import rulebook
 from airgap_check.domain import is_special
 from airgap_check.pseudonyms.standard import ENDINGS, TOP_LEVEL
+from airgap_check.pseudonyms.word import PIECE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _WORD = re.compile(r"[^\W_]+")
-_PIECE = re.compile(r"[^\s()\[\]{}<>,;\"'`|=!?&#*\\^$]+")
 _NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
 _EXAMPLES = frozenset({"example.com", "example.net", "example.org"})
 
@@ -50,7 +50,7 @@ def load() -> Vocabulary:
     words: set[str] = set()
     names: set[str] = set()
     for text in texts:
-        for match in _PIECE.finditer(text):
+        for match in PIECE.finditer(text):
             piece = match[0].strip(".:-")
             name = piece.lower().rpartition("://")[2].partition("/")[0].partition(":")[0]
             if _NAME.fullmatch(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -53,12 +54,14 @@ _DECODER = msgspec.json.Decoder(Line)
 def write(descriptor: int, line: Line) -> None:
     """Tell a line, whole; a reader that has gone is told nothing."""
     data = memoryview(msgspec.json.encode(line) + b"\n")
-    while data:
-        data = data[os.write(descriptor, data) :]
+    with suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(descriptor, data) :]
 
 
 def read(descriptor: int) -> Iterator[Line]:
-    """Iterate over the lines that are told, until the other end closes."""
+    """Iterate over the lines that are told, until the other end closes; one that it was killed in is none."""
     with open(descriptor, "rb", closefd=False) as file:
         for line in file:
-            yield _DECODER.decode(line)
+            if line.endswith(b"\n"):
+                yield _DECODER.decode(line)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from airgap_check.world.meeting import Inquiry, Met, Named, Trouble
+from airgap_check.world.meeting import Ended, Inquiry, Met, Named, Trouble
 from airgap_check.world.meeting import Message as AnyMessage
 
 if TYPE_CHECKING:
@@ -27,17 +27,17 @@ class Meetings:
         self.inquiries: list[Inquiry] = []
         self.troubles: list[str] = []
         self.unkept = 0
-        self._descriptor = descriptor
+        self._descriptor, self._has_all = descriptor, False
         self._thread = threading.Thread(target=self._read, name="meetings", daemon=True)
         self._thread.start()
 
     def wait(self) -> None:
         """Wait until the world, which is about to be ended, has told everything."""
-        if not self._thread.is_alive():
-            self.troubles.append("those who answer for the world ended before their time")
         self._thread.join(_PATIENCE)
         if self._thread.is_alive():
             self.troubles.append("those who answer for the world did not end, and may not have told everything")
+        elif not self._has_all:
+            self.troubles.append("those who answer for the world ended before they had told everything")
 
     def shortcomings(self) -> Iterator[str]:
         """Say in words why this is not everything."""
@@ -49,12 +49,15 @@ class Meetings:
         decoder = msgspec.json.Decoder(AnyMessage)
         with open(self._descriptor, "rb") as lines:
             for line in lines:
-                self._take(decoder.decode(line))
+                if line.endswith(b"\n"):  # or else they were killed while they said it
+                    self._take(decoder.decode(line))
 
     def _take(self, message: AnyMessage) -> None:
         match message:
             case Named():
                 self.names[message.name] = message.addresses
+            case Ended():
+                self._has_all = True
             case Trouble():
                 self.troubles.append(message.reason)
             case Inquiry():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from hashlib import sha256
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,9 +68,15 @@ class Rule:
         for literal, field in self._template:
             parts.append(literal)
             if field:
-                value = field.read(view)
-                parts.append("?" if value is None else ", ".join(value) if type(value) is tuple else str(value))
+                parts.append(_written(field.read(view)))
         return "".join(parts)
+
+
+def _written(value: object) -> str:
+    """Write a value of a view for people; times in UTC, to the second."""
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "?" if value is None else ", ".join(value) if type(value) is tuple else str(value)
 
 
 def compile_rule(path: str, content: bytes) -> Rule:

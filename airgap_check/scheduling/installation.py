@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import subprocess
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from airgap_check import output
@@ -38,13 +39,12 @@ def place(folder: str, files: Mapping[str, str], *, force: bool) -> dict[str, by
             raise UsageError(f"{path} is there and differs; --force replaces it")
         before[path] = present
     written: dict[str, bytes | None] = {}
-    try:
+    with ExitStack() as undo:
+        undo.callback(put_back, written)
         for path, content in before.items():
             _write(path, files[os.path.basename(path)].encode())
             written[path] = content
-    except BaseException:
-        put_back(written)
-        raise
+        undo.pop_all()
     return before
 
 
@@ -54,14 +54,14 @@ def put_back(before: Mapping[str, bytes | None]) -> None:
         if content is not None:
             _write(path, content)
         elif os.path.lexists(path):
-            os.unlink(path)
+            _delete(path)
 
 
 def remove(folder: str, names: Iterable[str]) -> list[str]:
-    """Delete the files that we wrote; return their paths. Raises `UsageError` for what somebody else wrote."""
+    """Delete the files that we wrote; return their paths. Raises `UsageError`, also for what somebody else wrote."""
     found = ours(folder, names)
     for path in found:
-        os.unlink(path)
+        _delete(path)
     return found
 
 
@@ -116,6 +116,13 @@ def systemctl(*words: str) -> None:
 
 def _content(path: str) -> bytes | None:
     return read_bytes(path) if os.path.lexists(path) else None
+
+
+def _delete(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
 
 
 def _write(path: str, content: bytes) -> None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from airgap_check.errors import UsageError
 from airgap_check.evidence.fact import Fact
+from airgap_check.history import folder
 from airgap_check.input import written_by_others
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STATE = "/var/lib/airgap-check"
+STATE = folder.DEFAULT
 _UNITS = (("h", 3600), ("m", 60), ("s", 1))
 
 

@@ -139,13 +139,20 @@ class Assets:
             # No allowlist holds a whole cluster: its proxies and gateways are in it.
             allowed: Allowed = "no" if record.everybody and not record.ports else "yes"
             if record.network is not None:
-                spans = [span for text in record.ports if (span := port_range(text))]
-                allowed = self._allowlist.opening(ip_network(record.network), spans, record.protocol).allowed
+                allowed = self._opened(record, record.network)
             ports = ", ".join(record.ports) or "every port"
             protocol = "" if record.protocol == "any" else f"/{record.protocol}"
             target = f"{record.network or record.peer or '?'} ({ports}{protocol})"
             where = where_in_file(record.path, record.line)
             yield OpeningView(policy=self._terms, record=record, where=where, target=target, allowed=allowed)
+
+    def _opened(self, record: Opening, prefix: str) -> Allowed:
+        """Judge an opening to a network; of a prefix that is none, as only others write it down, nothing is known."""
+        spans = [span for text in record.ports if (span := port_range(text))]
+        try:
+            return self._allowlist.opening(ip_network(prefix), spans, record.protocol).allowed
+        except ValueError:
+            return "unknown"
 
     def probes(self) -> Iterator[View]:
         """Yield each attempt of ours."""

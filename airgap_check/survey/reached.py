@@ -13,7 +13,7 @@ from airgap_check.evidence.fact import Endpoint
 from airgap_check.evidence.rehearsed import Encounter, Visit
 from airgap_check.finding import Occasion, Reached
 from airgap_check.policy.allowlist import NEVER_EGRESS, Decision
-from airgap_check.survey.place import target_of
+from airgap_check.survey.place import shown, target_of
 from airgap_check.view import EncounterView
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Reach:
             if remote.scope not in NEVER_EGRESS:
                 one = replace(encounter, remote=remote), allowlist.connection(connection_of(encounter))
                 self._judged.append(one)
-                key = (encounter.seen, encounter.protocol, _host(remote), remote.port)
+                key = (encounter.seen, encounter.protocol, shown(remote), remote.port)
                 groups.setdefault(key, []).append(one)
         self._first: list[tuple[Reached, Encounter | Question]] = []
         for members in groups.values():
@@ -144,10 +144,6 @@ class Reach:
 def _destined(remote: Endpoint) -> Endpoint:
     """Leave out the address that was made up for a name."""
     return Endpoint(name=normal(remote.name), port=remote.port, scope=remote.scope) if remote.name else remote
-
-
-def _host(remote: Endpoint) -> str | None:
-    return normal(remote.name) if remote.name else remote.address
 
 
 def _who(encounter: Encounter) -> str | None:

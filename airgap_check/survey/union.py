@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from airgap_check.policy.allowlist import RAW_ICMP
 from airgap_check.policy.reach import spoken
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 Place = tuple[str, str | None, int | None]  # protocol, address, and port of whoever serves
 
-_ICMP = frozenset({"proto 1", "proto 58"})  # raw sockets that can send nothing else
 _BEST = frozenset({"attempts", "sockets"})
 _SILENT = "connect"  # the state of a datagram socket that was connected and sent nothing: it explains no packet
 _HARSHER: tuple[Allowed, ...] = ("yes", "unknown", "no")
@@ -127,7 +127,7 @@ def _turned(connection: Connection, attempted: _Known) -> Connection:
 def _place(connection: Connection) -> Place:
     """Return what is the same for all who see a connection: inbound, the port is ours. Pings have none."""
     protocol, address = connection.protocol, connection.remote.address
-    if protocol == "icmp" or (protocol == "raw" and connection.state in _ICMP):
+    if protocol == "icmp" or (protocol == "raw" and connection.state in RAW_ICMP):
         return "icmp", address, None
     if protocol == "raw":
         return "raw", address, None

@@ -27,7 +27,7 @@ async def converse(line: Line, account: Account, host: Host) -> Line | None:  # 
             return None
         account.ask(_shown(operation, body))
         starts = operation == _EXTENDED and _START_TLS in body
-        kind = 0x65 if operation == _SEARCH else operation + 1
+        kind = 0x65 if operation == _SEARCH else operation + 1 & 0xFF
         await line.send(_sequence(0x30, b"\x02" + bytes([len(number)]) + number + _sequence(kind, _SUCCESS)))
         if starts and not isinstance(line, Secured):
             return line

@@ -71,7 +71,11 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     reason: str
 
 
-Message = Named | Met | Inquiry | Trouble
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="ended"):
+    """All has been told; without this last line, nobody knows what is missing."""
+
+
+Message = Named | Met | Inquiry | Trouble | Ended
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,10 +42,6 @@ class Pool:
         self._pairs: dict[str, Pair] = {}
         self._owners: dict[Address, str] = {}
 
-    def knows(self, name: str) -> bool:
-        """Tell whether a name has its addresses already."""
-        return domain.normal(name) in self._pairs
-
     def pair(self, name: str) -> Pair | None:
         """Return the addresses of a name, which it has from now on; None where the pool gives no more."""
         name = domain.normal(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from airgap_check.errors import UsageError
@@ -23,11 +23,13 @@ _CHUNK = 1 << 16
 def listen(ports: Iterable[int]) -> dict[int, socket.socket]:
     """Listen on loopback, for this machine alone, at the ports that shall lead inside. Raises `UsageError`."""
     listeners: dict[int, socket.socket] = {}
-    for port in ports:
-        try:
-            listeners[port] = socket.create_server((_HERE, port))
-        except OSError as error:
-            raise UsageError(f"--publish {port}: {os.strerror(error.errno or 0)}") from error
+    with ExitStack() as undo:
+        for port in ports:
+            try:
+                listeners[port] = undo.enter_context(socket.create_server((_HERE, port)))
+            except OSError as error:
+                raise UsageError(f"--publish {port}: {os.strerror(error.errno or 0)}") from error
+        undo.pop_all()
     return listeners
 
 

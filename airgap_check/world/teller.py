@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from airgap_check.world.meeting import Message, Trouble
+from airgap_check.world.meeting import Ended, Message, Trouble
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -50,8 +50,13 @@ class Teller:
             self.tell(Trouble(reason=reason))
 
     def finish(self) -> None:
-        """Tell all that waits; return when it is out, or when nobody has read for some seconds."""
+        """Tell all that waits, and that it is all; return when it is out, or when nobody has read for some seconds."""
         deadline = time.monotonic() + _PATIENCE
+        self._empty(deadline)
+        self.tell(Ended())
+        self._empty(deadline)
+
+    def _empty(self, deadline: float) -> None:
         self._write()
         while self._waiting and not self._broken and (left := deadline - time.monotonic()) > 0:
             poll = select.poll()

@@ -242,7 +242,7 @@ def test_what_could_not_be_written_or_signed_is_refused_before_anybody_looks(kep
     kept.near.check(["install", "-d", f"{BASE}/fixed"])
     kept.near.check(["mount", "-t", "tmpfs", "-o", "ro,mode=0700", "none", f"{BASE}/fixed"])
     for options, says in (
-        (("--record", f"{BASE}/x.tar.gz"), r"no archives of the form \.gz: \.zip, \.tar\.zst"),
+        (("--record", f"{BASE}/x.tar.gz"), r"an archive ends in \.zip or \.tar\.zst, never in \.gz"),
         (("--record", f"{BASE}/x.zip", "--sign", f"{BASE}/no.key"), "no.key: No such file"),
         (("--record", f"{BASE}/x.zip", "--sign", f"{BASE}/open.key"), "others can use this private key; chmod 600"),
         (

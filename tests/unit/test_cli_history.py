@@ -168,7 +168,7 @@ def test_diff_tells_two_reports_apart(tmp_path: Path, capsys: pytest.CaptureFixt
     text = shown(capsys, "diff", old, new, code=1)
     assert "+ high      cccc  connection.not-allowlisted: node -> cccc" in text
     assert "? high      aaaa" in text, "whoever saw less cannot tell that it is gone"
-    assert "1 finding as before" in text
+    assert "unchanged: 1 finding" in text
     assert "sockets: complete -> partial (as the test says)" in text
     assert json.loads(shown(capsys, "diff", "--json", old, new, code=1))["exit_code"] == 1
     shown(capsys, "diff", "--fail-on", "critical", old, new, code=4)

@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airgap_check.commands import progress
@@ -98,3 +99,18 @@ def test_who_does_not_read_the_lines_holds_up_nothing_and_is_told_how_many_are_m
             assert heard.read() == f"{missing} lines are missing here: nobody read them\nand now\n"
         finally:
             talker.kill()
+
+
+def test_a_terminal_that_was_closed_meanwhile_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()
+    terminal = os.fdopen(theirs, "w")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    try:
+        with progress.shown(quiet=False) as stage:
+            stage("listing sockets")
+            os.close(ours)
+    finally:
+        monkeypatch.undo()
+        with suppress(OSError):  # it has what it could not write
+            terminal.close()

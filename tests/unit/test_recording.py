@@ -131,3 +131,10 @@ def test_a_rehearsal_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert {one.kind: one.records for one in again.evidence if one.kind in {"world", "drive", "attempts"}} == {
         one.kind: one.records for one in seen.evidence if one.kind in {"world", "drive", "attempts"}
     }
+
+
+@pytest.mark.parametrize("field", ["started", "finished"])
+def test_a_time_without_a_zone_is_refused(field: str) -> None:
+    header = {**msgspec.json.decode(LINES[0]), field: "0001-01-01T00:00:00"}
+    with pytest.raises(InvalidFileError, match=field):
+        recording.parse("e", [msgspec.json.encode(header), *LINES[1:]])

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from airgap_check import archive, recording
-from airgap_check.archive import Link, form, statement, verification, writing
+from airgap_check.archive import Link, form, manifest, statement, verification, writing
+from airgap_check.archive.form import BadArchiveError
 from airgap_check.engine import Terms
 from airgap_check.errors import UsageError
 from airgap_check.finding import Report
@@ -312,3 +313,23 @@ def test_members_that_were_packed_again_are_noticed(path: Path, monkeypatch: pyt
     monkeypatch.setattr(zlib, "compressobj", lambda _level, *rest: pack(1, *rest))
     forgery.forge(path, held, listed, body=listed.body)
     assert "packed otherwise" in fault(path, "digests")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"networks": {"internal": ["nowhere"]}}, {"allow": [{"name": "a", "role": "other", "cidr": "nowhere"}]}], ids=str,
+)  # fmt: skip
+def test_a_derived_policy_with_networks_that_are_none_does_not_verify(path: Path, change: dict[str, object]) -> None:
+    writing.write(str(path), archived.derived(archived.VIOLATION, archived.SETTING), Link(), None)
+    held, listed = forgery.contents(path)
+    held[form.POLICY] = msgspec.json.encode({**msgspec.json.decode(held[form.POLICY]), **change})
+    forgery.forge(path, held, listed)
+    assert "no derived policy" in fault(path, "judgement")
+
+
+def test_a_manifest_whose_time_has_no_zone_is_none(path: Path) -> None:
+    archived.archive(path, rules=None)
+    _, listed = forgery.contents(path)
+    naive = replace(listed, finished=listed.finished.replace(tzinfo=None))
+    with pytest.raises(BadArchiveError, match="finished"):
+        manifest.parse(naive.encoded())

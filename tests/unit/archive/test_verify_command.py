@@ -306,5 +306,5 @@ def test_the_name_chooses_the_form(name: str, expected: str | None) -> None:
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tgz", "a.zst", "a.7z", "a.jsonl.gz", "a.TAR.XZ"])
 def test_a_name_of_another_archive_is_refused_with_the_choices(name: str) -> None:
-    with pytest.raises(UsageError, match=r"\.zip, \.tar\.zst, or \.jsonl"):
+    with pytest.raises(UsageError, match=r"\.zip or \.tar\.zst, never in .*\.jsonl"):
         form.of(name)

@@ -172,3 +172,12 @@ def test_what_lies_on_the_way_to_a_file_is_told_and_where_it_really_is(tmp_path:
     assert all(os.path.samestat(step.entry, os.lstat(step.path)) for step in steps)
     assert all(os.path.samestat(step.folder, os.stat(os.path.dirname(step.path))) for step in steps)
     assert foreign_path.real(ME, "/") == "/"
+
+
+@pytest.mark.parametrize("sign", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_mount_point_that_looks_like_two_lines_is_one(sign: str) -> None:
+    text = f"1 0 0:1 / / rw - ext4 /dev/a rw\n2 1 0:2 / /far{sign}off rw - nfs4 far:/ rw\n"
+    root, far = foreign_path.parse(os.fsencode(text))
+    assert root.point == "/"
+    assert (far.point, far.type) == (f"/far{sign}off", "nfs4")
+    assert far.is_remote()

@@ -204,3 +204,14 @@ def test_without_the_key_a_failure_says_only_why_there_is_none(
     )
     assert "zanzibar" not in (said := capsys.readouterr().err.lower())
     assert "no such key" in said
+
+
+def test_reveal_refuses_what_is_no_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "hidden.txt"
+    file.write_bytes(b"\xff\xfe")
+    with file.open(encoding="utf-8") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert main(["reveal", "-", "--key", key_file(tmp_path)]) == 2
+    assert "no text" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -7,11 +8,12 @@ import yaml
 
 from airgap_check import rulebook
 from airgap_check.errors import InvalidFileError, UsageError
-from airgap_check.evidence import Answer, Connection
+from airgap_check.evidence import Answer, Connection, Interruption
 from airgap_check.evidence.fact import Endpoint, Process
 from airgap_check.rule import Rule, compile_all, compile_rule
 from airgap_check.rule.field import fields
 from airgap_check.view import KINDS, AnswerView, ConnectionView, View
+from airgap_check.view.continuity import InterruptionView
 
 CATALOGUES_TEXT = "nist-800-53, pci-dss-4, iec-62443-3-3, cis-8, iso-27001"
 PATH = "rules/connection/odd.yaml"
@@ -73,6 +75,15 @@ def test_a_message_lists_many_values_and_keeps_braces() -> None:
     )
     answer = Answer(name="a", netns=1, source="dns", status="ok", chain=("b", "c"))
     assert rule.message(AnswerView(record=answer)) == "{name} a: b, c"
+
+
+def test_a_message_tells_times_in_utc_and_to_the_second() -> None:
+    rule = rule_of(
+        path="x/late.yaml", id="x.late", evidence="interruption", when={"cause": "no-run"}, message="since {first}"
+    )
+    first = datetime(2026, 11, 23, 23, 39, 41, 2824, timezone(timedelta(hours=2)))
+    late = Interruption(cause="no-run", first=first, last=first, seconds=346)
+    assert rule.message(InterruptionView(record=late)) == "since 2026-11-23 21:39:41 UTC"
 
 
 def test_braces_in_a_value_are_text() -> None:

@@ -109,3 +109,9 @@ def test_a_program_that_others_could_replace_is_not_scheduled(folder: str) -> No
 def test_nobody_else_installs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="for root"):
         installation.place(str(tmp_path), OURS, force=False)
+
+
+def test_what_cannot_be_deleted_is_named(tmp_path: Path) -> None:
+    (tmp_path / "airgap-check").mkdir()
+    with pytest.raises(UsageError, match="airgap-check: "):
+        installation.put_back({str(tmp_path / "airgap-check"): None})

@@ -9,9 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from airgap_check.evidence import Answer, Connection, Evidence, Question, Request, Resolver, Status
+from airgap_check.evidence.asset import Opening
 from airgap_check.evidence.fact import Process
 from airgap_check.survey import Survey
-from airgap_check.view import EncryptedDnsView, PolicyEntryView, QuestionView, RequestView
+from airgap_check.view import EncryptedDnsView, OpeningView, PolicyEntryView, QuestionView, RequestView
 from tests.building import STARTED, connection, inspection, policy, remote
 
 if TYPE_CHECKING:
@@ -125,3 +126,12 @@ def test_no_connection_is_lost_between_the_views_and_the_report() -> None:
     survey = Survey(seen, policy())
     viewed = [*survey.views("connection"), *survey.views("peer")]
     assert len(survey.connections) == len(viewed) == sum(1 for _ in seen.records(Connection))
+
+
+@pytest.mark.parametrize(("network", "allowed"), [("10.0.0.0/24", "yes"), ("10.0.1.0/24", "no"), ("x", "unknown")])
+def test_of_an_opening_to_a_prefix_that_is_none_nothing_is_known(network: str, allowed: str) -> None:
+    opening = Opening(subject="a", network=network, ports=("443",), path="a.yaml")
+    seen = inspection(extra=[evidence("deployment", opening)])
+    (view,) = Survey(seen, policy({"cidr": "10.0.0.0/24", "ports": [443]})).views("deployment-opening")
+    assert isinstance(view, OpeningView)
+    assert view.allowed == allowed

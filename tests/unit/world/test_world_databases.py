@@ -118,6 +118,17 @@ def test_a_directory_lets_in_finds_nothing_and_turns_to_tls(beyond: Beyond) -> N
     assert not any(b"hunter2" in line for line in beyond._lines)
 
 
+def test_a_directory_answers_operations_that_there_are_none_of(beyond: Beyond) -> None:
+    with beyond.dial() as end:
+        end.sendall(b"\x30\x05\x02\x01\x01\x60\x00")
+        assert end.recv(100)[5:6] == b"\x61"
+        end.sendall(b"\x30\x05\x02\x01\x02\xff\x00")
+        assert end.recv(100)[4:5] == b"\x02"
+    met = beyond.only()
+    assert lines(met) == ["bind (no name)", "operation 0xff"]
+    assert "failed" not in met.ended
+
+
 @pytest.mark.parametrize(("port", "first"), [(21, b"220 "), (22, b"SSH-2.0-"), (110, b"+OK"), (143, b"* OK")])
 def test_servers_that_speak_first_do(port: int, first: bytes) -> None:
     with Beyond(port=port) as beyond:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -163,9 +163,8 @@ def trust(policy: Policy) -> Evidence:
         return Evidence(kind="policy", status="complete", scope="derived" if policy.derived else "not run as root")
     try:
         reason = written_by_others(policy.path)
+        trusted: Literal["yes", "no", "unknown"] = "no" if reason else "yes"
     except OSError as error:  # it has been read; a watch keeps what it was, however long the file is gone
-        gone = error.strerror or str(error)
-        record = PolicyTrust(path=policy.shown_path or "", trusted="unknown", reason=printable(gone))
-    else:
-        record = PolicyTrust(path=policy.shown_path or "", trusted="no" if reason else "yes", reason=printable(reason))
+        trusted, reason = "unknown", error.strerror or str(error)
+    record = PolicyTrust(path=policy.shown_path or "", trusted=trusted, reason=printable(reason))
     return Evidence(kind="policy", status="complete", records=(record,), scope="file and folders")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def attributed(
-    evidence: Evidence, inquiries: Iterable[Inquiry], asker: Callable[[int], Process | None],
+    observed: Iterable[Evidence], inquiries: Iterable[Inquiry], asker: Callable[[int], Process | None],
     wall: Callable[[int], datetime],
-) -> Evidence:  # fmt: skip
+) -> list[Evidence]:  # fmt: skip
     """Return evidence in which each question to the resolver is its asker's: one that several asked becomes several.
 
     ``asker`` knows the process by a socket's cookie, ``wall`` the time by CLOCK_MONOTONIC.
@@ -51,4 +51,4 @@ def attributed(
         if left:
             yield replace(record, count=left)
 
-    return replace(evidence, records=tuple(each for record in evidence.records for each in split(record)))
+    return [replace(one, records=tuple(each for record in one.records for each in split(record))) for one in observed]

@@ -139,7 +139,7 @@ class Rehearsal:
         evidence = [
             *seen,
             self._resolution(register, meetings.names, policy),
-            *(inquiries.attributed(item, meetings.inquiries, calls.asker, epoch.at_monotonic) for item in observed),
+            *inquiries.attributed(observed, meetings.inquiries, calls.asker, epoch.at_monotonic),
             world,
             *self._exercise.evidence(epoch.at_monotonic),
         ]

@@ -27,9 +27,7 @@ MOST_SECURE = 896  # connections with TLS at a time, which takes some 55 KiB eac
 class Host:
     """The one who invites; ``table`` is where the sockets of those who ask can be looked for (`Askers`)."""
 
-    def __init__(
-        self, orders: Orders, authority: Authority, teller: Teller, table: socket.socket | None = None
-    ) -> None:
+    def __init__(self, orders: Orders, authority: Authority, teller: Teller, table: socket.socket | None) -> None:
         self.orders, self.authority, self.teller = orders, authority, teller
         self.secure = asyncio.Semaphore(MOST_SECURE)
         self.pool = Pool()

@@ -30,7 +30,7 @@ def asked(cookie: int, at: int = 0, name: str = "cdn.example", kind: str = "A") 
 
 def split(record: AnyRecord, *inquiries: Inquiry) -> list[Any]:
     evidence = Evidence(kind="traffic", status="complete", records=(record,))
-    told = attributed(evidence, inquiries, SOCKETS.get, lambda at: START + timedelta(microseconds=at))
+    (told,) = attributed([evidence], inquiries, SOCKETS.get, lambda at: START + timedelta(microseconds=at))
     return list(told.records)
 
 
@@ -52,7 +52,9 @@ def test_a_socket_of_which_nobody_knows_whose_it_is_clears_nobody_and_accuses_no
     assert [(one.process, one.count) for one in found] == [(CURL, 1), (None, 1)]
     assert [one.process for one in split(question(2), asked(0))] == [None]
     evidence = Evidence(kind="traffic", status="complete", records=(question(),))
-    told = attributed(evidence, [asked(0)], {0: NODE}.get, lambda _: START)  # one whose own socket nobody could ask
+    (told,) = attributed(
+        [evidence], [asked(0)], {0: NODE}.get, lambda _: START
+    )  # one whose own socket nobody could ask
     assert told == evidence
 
 
